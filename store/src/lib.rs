@@ -1,0 +1,56 @@
+//! Durable storage of the daemon and of the committee's servers.
+//!
+//! One rule (docs/architecture.md, "sled 0.34.7"): what [`Store::commit`] acknowledged survives SIGKILL and power
+//! loss. A [`Batch`] is atomic, over several trees too; its [`Pending`] resolves only when the batch is on the disk.
+//!
+//! - [`SledStore`]: on disk. One writer thread commits in groups: it takes what is waiting, applies it, flushes,
+//!   calls `fdatasync` once, and only then acknowledges all of it.
+//! - [`MemStore`]: its twin in memory for crash tests; [`MemStore::crash`] leaves only what was synced.
+//!
+//! Batches take effect in the order of the calls to `commit`. Readers see a batch from the moment it is applied,
+//! which may be before it is durable: whoever promises something to somebody waits for the `Pending` first.
+
+mod batch;
+mod error;
+mod mem;
+mod pending;
+mod sled_store;
+
+pub use batch::{Batch, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_TREE_BYTES, MAX_VALUE_BYTES};
+pub use error::StoreError;
+pub use mem::MemStore;
+pub use pending::Pending;
+pub use sled_store::{FORMAT, QUARANTINE_MARKER, RESERVE_BYTES, SledStore};
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// A set of named, ordered maps from bytes to bytes ("trees"), written in atomic batches.
+///
+/// A tree exists as soon as something is put into it. Keys are ordered as byte strings.
+pub trait Store: Send + Sync {
+    /// The value of `key` in `tree`.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] or [`StoreError::Io`] when the disk does not give back what was written.
+    fn get(&self, tree: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The first `limit` pairs of `tree` with a key ≥ `from`, ascending. The caller bounds the memory by `limit`;
+    /// a pair is at most [`MAX_KEY_BYTES`] + [`MAX_VALUE_BYTES`].
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    fn scan(&self, tree: &str, from: &[u8], limit: usize) -> Result<Vec<Pair>, StoreError>;
+
+    /// The pair with the greatest key of `tree`.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    fn last(&self, tree: &str) -> Result<Option<Pair>, StoreError>;
+
+    /// Hands a batch to the writer. The queue is bounded: while it is full the call waits, for as long as the disk
+    /// needs for a group.
+    ///
+    /// The write happens whether or not the [`Pending`] is awaited; dropping it only gives up the answer.
+    fn commit(&self, batch: Batch) -> Pending;
+}
