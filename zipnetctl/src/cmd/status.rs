@@ -1,0 +1,161 @@
+//! `status`: one screen.
+
+use serde::Serialize;
+use zipnet_proto::v1::{QueueCounts, StatusResponse};
+
+use super::Context;
+use crate::{failure::Failure, text};
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    instance: &'a str,
+    deployment: Option<&'a str>,
+    pinned: bool,
+    universe: &'a str,
+    gossip: &'a str,
+    client_id: Option<&'a str>,
+    peer_id: &'a str,
+    state: &'a str,
+    why: Option<&'a str>,
+    registered: bool,
+    connected_since_ms: Option<u64>,
+    round: u64,
+    participants: u32,
+    participants_low_1h: Option<u32>,
+    min_anonymity: u32,
+    servers: &'a [String],
+    servers_total: u32,
+    min_servers: u32,
+    slots: u32,
+    slot_bytes: u32,
+    max_payload: u32,
+    queue: Queue,
+    oldest_age_ms: Option<u64>,
+    warnings: &'a [String],
+    version: &'a str,
+}
+
+#[derive(Serialize)]
+struct Queue {
+    queued: u32,
+    reserved: u32,
+    sealed: u32,
+    published: u32,
+    cancelled: u32,
+    expired: u32,
+    failed: u32,
+}
+
+pub(crate) async fn run(context: &mut Context) -> Result<(), Failure> {
+    let status = context.connect().await?.status().await?;
+    if context.out.json() { context.out.object(&json(&status)) } else { context.out.table(&rows(&status)) }
+}
+
+fn json(s: &StatusResponse) -> Shown<'_> {
+    let q = s.queue.unwrap_or_default();
+    Shown {
+        instance: &s.instance,
+        deployment: some(&s.deployment),
+        pinned: s.pinned,
+        universe: &s.universe,
+        gossip: &s.gossip,
+        client_id: some(&s.client_id),
+        peer_id: &s.peer_id,
+        state: &s.state,
+        why: some(&s.why),
+        registered: s.registered,
+        connected_since_ms: s.connected_since_ms,
+        round: s.round,
+        participants: s.participants,
+        participants_low_1h: s.participants_low_1h,
+        min_anonymity: s.min_anonymity,
+        servers: &s.servers,
+        servers_total: s.servers_total,
+        min_servers: s.min_servers,
+        slots: s.slots,
+        slot_bytes: s.slot_bytes,
+        max_payload: s.max_payload,
+        queue: Queue {
+            queued: q.queued,
+            reserved: q.reserved,
+            sealed: q.sealed,
+            published: q.published,
+            cancelled: q.cancelled,
+            expired: q.expired,
+            failed: q.failed,
+        },
+        oldest_age_ms: s.oldest_age_ms,
+        warnings: &s.warnings,
+        version: &s.version,
+    }
+}
+
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// What has no value yet is said to be so, and nothing is invented.
+fn rows(s: &StatusResponse) -> Vec<(&'static str, String)> {
+    let known = !s.deployment.is_empty();
+    let or_not_yet = |text: &str| if text.is_empty() { "not known yet".into() } else { text::tame(text) };
+    let mut rows = vec![("state", state(s))];
+    if !s.why.is_empty() {
+        rows.push(("", text::tame(&s.why)));
+    }
+    rows.push(("instance", text::tame(&s.instance)));
+    let pin = if s.pinned { "pinned" } else { "unpinned, taken on the bootstrap peer's word" };
+    rows.push((
+        "deployment",
+        if known { format!("{} ({pin})", text::tame(&s.deployment)) } else { or_not_yet("") },
+    ));
+    rows.push(("universe", format!("{}, gossip {}", text::tame(&s.universe), or_not_yet(&s.gossip))));
+    rows.push(("client id", or_not_yet(&s.client_id)));
+    rows.push(("peer id", or_not_yet(&s.peer_id)));
+    if let Some(since) = s.connected_since_ms {
+        rows.push(("connected", format!("since {}", text::moment(since))));
+    }
+    if known {
+        rows.push(("round", s.round.to_string()));
+        let low = s.participants_low_1h.map(|n| format!("lowest in the last hour {n}, ")).unwrap_or_default();
+        rows.push((
+            "participants",
+            format!("{} ({low}at least {} to send)", s.participants, s.min_anonymity),
+        ));
+        let named = s.servers.len();
+        rows.push((
+            "servers",
+            format!("{named} of {} (at least {} to send)", s.servers_total, s.min_servers),
+        ));
+        rows.extend(s.servers.iter().map(|peer| ("", text::tame(peer))));
+        let longest = text::count(s.max_payload, "byte");
+        rows.push((
+            "slots",
+            format!("{} of {} bytes, a message has at most {longest}", s.slots, s.slot_bytes),
+        ));
+    }
+    let q = s.queue.unwrap_or_default();
+    rows.push(("queue", queue(&q, s.oldest_age_ms)));
+    rows.push(("ended", ended(&q)));
+    rows.push(("version", text::tame(&s.version)));
+    rows.extend(s.warnings.iter().map(|warning| ("warning", text::tame(warning))));
+    rows
+}
+
+fn state(s: &StatusResponse) -> String {
+    format!("{}, {}", text::tame(&s.state), if s.registered { "registered" } else { "not registered" })
+}
+
+fn queue(q: &QueueCounts, oldest_age_ms: Option<u64>) -> String {
+    let counts = format!("{} queued, {} reserved, {} sealed", q.queued, q.reserved, q.sealed);
+    match oldest_age_ms {
+        Some(age) => format!("{counts}; the oldest is {} old", text::span(age)),
+        None => counts,
+    }
+}
+
+fn ended(q: &QueueCounts) -> String {
+    format!(
+        "{} published, {} cancelled, {} expired, {} failed",
+        q.published, q.cancelled, q.expired, q.failed
+    )
+}
