@@ -1,0 +1,83 @@
+//! Following the committee's events: which round is open, and who is in its roster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+use zipnet_dcnet::ids::PeerId;
+use zipnet_dcnet::roster::Roster;
+use zipnet_dcnet::signed::encode;
+use zipnet_dcnet::wire::{Event, EventsCall, RosterCall, RosterUpdate};
+use zipnet_network::links::{Kind, Link, Links};
+use zipnet_network::universe::Universe;
+
+use crate::folding::Folding;
+
+/// Pause before another server is tried.
+const PAUSE: Duration = Duration::from_millis(500);
+/// A server that says nothing for this many round deadlines is left for another one.
+const SILENT_DEADLINES: u32 = 3;
+/// What fetching a roster gets.
+const FETCH: Duration = Duration::from_secs(10);
+
+/// Follows one server after the other until `stop`.
+pub(crate) async fn follow(
+    folding: Arc<Folding>,
+    links: Links,
+    universe: Arc<Universe>,
+    stop: CancellationToken,
+) {
+    let servers = folding.descriptor().servers.clone();
+    let mut roster = Roster::default();
+    for server in servers.iter().cycle() {
+        if let Some(addr) = address(&universe, server) {
+            let link = links.link(addr);
+            let followed = stop.run_until_cancelled(one(&folding, &link, &mut roster)).await;
+            if let Some(Err(error)) = followed {
+                debug!(server = %server.short(), error, "following another server");
+            }
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+            return;
+        }
+    }
+}
+
+fn address(universe: &Universe, server: &PeerId) -> Option<zipnet_network::links::LinkAddr> {
+    universe.peers().get(server)?.link.clone()
+}
+
+/// Follows one server for as long as it has something to say.
+async fn one(folding: &Folding, link: &Link, roster: &mut Roster) -> Result<(), String> {
+    let deadline = Duration::from_millis(folding.descriptor().params.round_deadline_ms.into());
+    let call = encode(&EventsCall { roster: roster.digest() });
+    let mut frames = link.open(Kind::Events, call).await.map_err(|e| e.to_string())?;
+    loop {
+        let frame = tokio::time::timeout(deadline * SILENT_DEADLINES, frames.next()).await;
+        let frame = frame.map_err(|_| "it is silent".to_owned())?.map_err(|e| e.to_string())?;
+        let Some(frame) = frame else { return Ok(()) };
+        let event = borsh::from_slice::<Event>(&frame).map_err(|e| e.to_string())?;
+        let Event::Open { header, roster: update } = event else { continue };
+        if let Err(error) = header.verify(folding.descriptor(), &folding.deployment()) {
+            warn!(server = %link.peer_id().short(), %error, "header refused");
+            return Err(error.to_string());
+        }
+        let wanted = header.header.roster;
+        if let RosterUpdate::Delta(delta) = &update
+            && let Some(next) = roster.apply(delta)
+        {
+            *roster = next;
+        }
+        if roster.digest() != wanted {
+            let body = link.call(Kind::Roster, encode(&RosterCall { digest: wanted }), FETCH).await;
+            let fetched = borsh::from_slice::<Roster>(&body.map_err(|e| e.to_string())?);
+            *roster = fetched.map_err(|e| e.to_string())?;
+        }
+        let fits = roster.is_canonical() && roster.entries().len() as u32 == header.header.roster_len;
+        if !fits || roster.digest() != wanted {
+            return Err("its roster is not the one of the header".to_owned());
+        }
+        folding.open(&header, roster.clone());
+    }
+}

@@ -1,0 +1,192 @@
+//! One committee server, as a pure state machine on top of the log's state.
+//!
+//! [`Core::react`] looks at the state and says what this server has to do now. It is level-triggered: calling it once
+//! more is harmless, whatever was lost in between is asked for again, and after a restart it goes on from what the log
+//! says. Actions are carried out in their order; a [`Action::Mark`] is durable before the one after it starts.
+
+mod chains;
+mod follow;
+mod lead;
+mod marks;
+mod register;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use zeroize::{Zeroize, Zeroizing};
+use zipnet_dcnet::aggregate::{Aggregate, Bitmap};
+use zipnet_dcnet::header::Header;
+use zipnet_dcnet::identity::Identity;
+use zipnet_dcnet::ids::{Bundle, HeaderDigest, PeerId};
+use zipnet_dcnet::partial::Partial;
+use zipnet_dcnet::signed::Signed;
+
+pub use chains::{Chains, MAX_SESSIONS};
+pub use marks::{Mark, Marks};
+pub use register::{Admission, Open, RegisterRefused};
+
+use crate::entry::Entry;
+use crate::state::{Stage, State};
+
+/// An entry that was proposed and is not in the log after this long is proposed again, in milliseconds.
+pub const REPEAT_MS: u64 = 1_000;
+
+/// What a server has to do.
+pub enum Action {
+    /// Write this down durably before the next action.
+    Mark(Mark),
+    /// Get this into the log.
+    Propose(Entry),
+    /// Leader: collect aggregates for the open round; the answer comes back through [`Core::collected`].
+    Collect {
+        /// The open round's header.
+        header: Box<Header>,
+        /// Its digest.
+        digest: HeaderDigest,
+        /// Time until the fold deadline, in milliseconds.
+        within_ms: u32,
+        /// Nobody yet.
+        without: Bitmap,
+    },
+    /// Follower: the leader does nothing; stand for election.
+    Campaign,
+}
+
+/// The partial of the round under way, made once and kept until the round ended: repeated requests get this one. Wiped
+/// on drop, because it may never have left.
+struct Unblinded(Partial);
+
+impl Drop for Unblinded {
+    fn drop(&mut self) {
+        self.0.vector.zeroize();
+    }
+}
+
+/// What the leader does with the open round.
+enum Collecting {
+    /// And when.
+    Asked(HeaderDigest, u64),
+    /// It brought nothing; when it was asked.
+    Failed(HeaderDigest, u64),
+    Got(HeaderDigest, Vec<Signed<Aggregate>>),
+}
+
+/// What a server remembers besides the log. No `Debug`: it holds the chains.
+pub struct Core {
+    identity: Arc<Identity>,
+    boot: [u8; 32],
+    aggregators: Vec<PeerId>,
+    rng: ChaCha20Rng,
+    marks: Marks,
+    chains: Chains,
+    unblinded: Option<Unblinded>,
+    collecting: Option<Collecting>,
+    /// When this server first saw the round under way.
+    seen: (u64, u64),
+    /// The last round that this server saw open, all header signatures there, and since when.
+    open: (u64, u64),
+    /// When this server last saw the log move, and how far it was.
+    moved: (u64, u64),
+    /// Since when a round could be opened only with other servers than those that are eligible.
+    short_since: Option<u64>,
+    proposed: BTreeMap<&'static str, (u64, u64)>,
+}
+
+impl Core {
+    /// A server that just started; `marks` is what it wrote down before, `seed` 32 fresh random bytes.
+    pub fn new(
+        identity: Arc<Identity>,
+        mut aggregators: Vec<PeerId>,
+        marks: Marks,
+        seed: &Zeroizing<[u8; 32]>,
+    ) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(**seed);
+        let mut boot = [0; 32];
+        rng.fill_bytes(&mut boot);
+        aggregators.sort();
+        aggregators.dedup();
+        Self {
+            identity,
+            boot,
+            aggregators,
+            rng,
+            marks,
+            chains: Chains::default(),
+            unblinded: None,
+            collecting: None,
+            seen: (0, 0),
+            open: (0, 0),
+            moved: (0, 0),
+            short_since: None,
+            proposed: BTreeMap::new(),
+        }
+    }
+
+    /// This start's nonce.
+    pub fn boot(&self) -> [u8; 32] {
+        self.boot
+    }
+
+    /// What this server publishes about itself.
+    pub fn bundle(&self) -> Bundle {
+        self.identity.server_bundle()
+    }
+
+    /// What was written down so far.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// This server.
+    pub fn me(&self) -> PeerId {
+        self.identity.peer_id()
+    }
+
+    /// What to do now. `applied` is the log index that `state` stands at, `now` milliseconds of a steady clock.
+    pub fn react(&mut self, now: u64, state: &State, applied: u64, leader: bool) -> Vec<Action> {
+        if self.moved.1 != applied || self.moved.0 == 0 {
+            self.moved = (now.max(1), applied);
+        }
+        if self.seen.0 != state.opened() {
+            self.seen = (state.opened(), now);
+        }
+        if let Some(round) = state.round()
+            && round.stage() >= Stage::Folding
+            && self.open.0 != round.header.round
+        {
+            self.open = (round.header.round, now);
+        }
+        let mut out = Vec::new();
+        self.follow(now, state, &mut out);
+        if leader {
+            self.lead(now, state, &mut out);
+        } else {
+            self.collecting = None;
+            self.watch(now, state, &mut out);
+        }
+        out
+    }
+
+    /// A follower whose leader logged nothing for three round deadlines, although a round is under way or could be
+    /// opened, deposes it (section 7).
+    fn watch(&mut self, now: u64, state: &State, out: &mut Vec<Action>) {
+        let limit = 3 * u64::from(state.descriptor().params.round_deadline_ms);
+        let work = state.round().is_some() || self.plan(now, state).is_some();
+        if work && now.saturating_sub(self.moved.0) > limit {
+            self.moved.0 = now;
+            out.push(Action::Campaign);
+        }
+    }
+
+    /// Proposes, unless the same was proposed less than [`REPEAT_MS`] ago. `what` and `key` tell proposals apart.
+    fn propose(&mut self, now: u64, what: &'static str, key: u64, entry: Entry, out: &mut Vec<Action>) {
+        let last = self.proposed.get(what);
+        if last.is_some_and(|(k, at)| *k == key && now.saturating_sub(*at) < REPEAT_MS) {
+            return;
+        }
+        self.proposed.insert(what, (key, now));
+        out.push(Action::Propose(entry));
+    }
+}

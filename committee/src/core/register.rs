@@ -1,0 +1,96 @@
+//! Registration at a server (R2).
+
+use rand_core::Rng;
+use zeroize::Zeroizing;
+use zipnet_dcnet::register::{self, Answer, RegisterError, Request};
+use zipnet_dcnet::signed::Signed;
+
+use super::Core;
+use super::chains::Shared;
+use crate::state::State;
+
+/// Decides who may register. Evidence is what the request carries; open admission asks for none.
+pub trait Admission: Send + Sync + 'static {
+    /// Whether this request, whose signature holds, is admitted.
+    ///
+    /// # Errors
+    /// What is wrong with the evidence.
+    fn admit(&self, request: &Request) -> Result<(), String>;
+}
+
+/// Everybody may take part.
+pub struct Open;
+
+impl Admission for Open {
+    fn admit(&self, _: &Request) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// A registration that is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterRefused {
+    /// The request itself is wrong.
+    #[error(transparent)]
+    Request(#[from] RegisterError),
+    /// The admission says no.
+    #[error("not admitted: {0}")]
+    Admission(String),
+    /// The session left for good.
+    #[error("the session was evicted: start a new one")]
+    Evicted,
+    /// The session is registered with another ephemeral key.
+    #[error("the session is registered here with another ephemeral key: start a new one")]
+    OtherKey,
+    /// This server has not logged its boot yet.
+    #[error("the server is starting: try again")]
+    Starting,
+    /// No room.
+    #[error("the server has no room for another session")]
+    Full,
+}
+
+impl Core {
+    /// Answers a registration. The vouch follows by itself once the chain is here.
+    ///
+    /// # Errors
+    /// [`RegisterRefused`] says why not.
+    pub fn register(
+        &mut self,
+        now: u64,
+        state: &State,
+        admission: &dyn Admission,
+        request: &Signed<Request>,
+    ) -> Result<Signed<Answer>, RegisterRefused> {
+        let own = state.server(&self.me()).and_then(|s| s.boot);
+        if own.is_none_or(|(boot, _)| boot != self.boot) {
+            return Err(RegisterRefused::Starting);
+        }
+        let asked = request.verify().map_err(RegisterError::from)?;
+        if state.registry().is_evicted(&asked.session) {
+            return Err(RegisterRefused::Evicted);
+        }
+        let client = asked.client.client_id();
+        if let Some(shared) = self.chains.get(&client, &asked.session) {
+            let answer = shared.answer.trusted();
+            let same = answer.client_ephemeral == asked.ephemeral && answer.boot == asked.boot;
+            return if same { Ok(shared.answer.clone()) } else { Err(RegisterRefused::OtherKey) };
+        }
+        if !state.registry().has_room(&client) {
+            return Err(RegisterRefused::Full);
+        }
+        admission.admit(asked).map_err(RegisterRefused::Admission)?;
+        let mut random = Zeroizing::new([0; 32]);
+        self.rng.fill_bytes(&mut *random);
+        // The chain starts after every round that this server may be done with already.
+        let start = state.opened().max(self.chains.done()) + 1;
+        let (chain, answer) =
+            register::answer(&self.identity, state.deployment(), self.boot, start, request, &random)?;
+        let shared = Shared { chain, answer: answer.clone(), since: now };
+        if self.chains.insert(client, asked.session, shared) {
+            Ok(answer)
+        } else {
+            Err(RegisterRefused::Full)
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Telling subscribers what happens: one encoding per event, shared by all of them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::broadcast;
+use zipnet_dcnet::ids::HeaderDigest;
+use zipnet_dcnet::roster::Roster;
+use zipnet_dcnet::signed::encode;
+use zipnet_dcnet::wire::{Ended, Event, EventsCall, RosterUpdate};
+
+use super::lock;
+use crate::state::State;
+
+/// Events a subscriber may be behind before it is sent away to subscribe anew.
+const BACKLOG: usize = 256;
+/// Rosters kept for those who fetch one by digest.
+const ROSTERS: usize = 4;
+
+/// A frame on its way to all subscribers.
+pub(crate) type Frame = Arc<Vec<u8>>;
+
+#[derive(Default)]
+struct Told {
+    open: Option<HeaderDigest>,
+    rosters: VecDeque<([u8; 32], Roster)>,
+}
+
+/// See the module.
+pub(crate) struct Hub {
+    frames: broadcast::Sender<Frame>,
+    told: Mutex<Told>,
+}
+
+impl Hub {
+    pub(super) fn new() -> Self {
+        Self { frames: broadcast::Sender::new(BACKLOG), told: Mutex::default() }
+    }
+
+    /// Tells of the open round, once, and of every ended round in `fresh`.
+    pub(super) fn publish(&self, state: &State, fresh: &BTreeMap<u64, Ended>) {
+        for ended in fresh.values() {
+            self.send(&Event::Ended(ended.clone()));
+        }
+        let Some(round) = state.round() else { return };
+        let Some(header) = round.signed_header() else { return };
+        let mut told = lock(&self.told);
+        if told.open == Some(round.digest) {
+            return;
+        }
+        told.open = Some(round.digest);
+        let digest = round.header.roster;
+        let roster = match told.rosters.back() {
+            Some((last, _)) if *last == digest => RosterUpdate::Same,
+            Some((_, last)) => RosterUpdate::Delta(round.roster.delta(last)),
+            None => RosterUpdate::Fetch,
+        };
+        if roster != RosterUpdate::Same {
+            told.rosters.push_back((digest, round.roster.clone()));
+            while told.rosters.len() > ROSTERS {
+                told.rosters.pop_front();
+            }
+        }
+        drop(told);
+        self.send(&Event::Open { header: Box::new(header), roster });
+    }
+
+    fn send(&self, event: &Event) {
+        // Nobody listening is fine.
+        let _ = self.frames.send(Arc::new(encode(event)));
+    }
+
+    /// What a new subscriber gets first, and where the rest comes from. Some of it may come twice.
+    pub(super) fn subscribe(
+        &self,
+        state: &State,
+        boot: [u8; 32],
+        call: &EventsCall,
+    ) -> (Vec<Frame>, broadcast::Receiver<Frame>) {
+        let receiver = self.frames.subscribe();
+        let mut first = vec![Event::Boot(boot)];
+        let last = state.last().and_then(|record| state.recent().get(&record.round));
+        first.extend(last.cloned().map(Event::Ended));
+        if let Some((round, header)) = state.round().and_then(|r| Some((r, r.signed_header()?))) {
+            let has = call.roster == round.header.roster;
+            let roster = if has { RosterUpdate::Same } else { RosterUpdate::Fetch };
+            first.push(Event::Open { header: Box::new(header), roster });
+        }
+        (first.iter().map(|e| Arc::new(encode(e))).collect(), receiver)
+    }
+
+    /// A roster by digest, if it is one of the last.
+    pub(super) fn roster(&self, digest: &[u8; 32]) -> Option<Roster> {
+        let told = lock(&self.told);
+        told.rosters.iter().find(|(d, _)| d == digest).map(|(_, roster)| roster.clone())
+    }
+}

@@ -1,0 +1,273 @@
+//! The process around one server's core: log, links, universe, archive.
+
+mod actor;
+mod archive;
+mod collect;
+mod directory;
+mod events;
+mod machine;
+mod service;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+use zipnet_dcnet::descriptor::Descriptor;
+use zipnet_dcnet::identity::Identity;
+use zipnet_dcnet::ids::PeerId;
+use zipnet_network::describe::DescribeAnswer;
+use zipnet_network::links::{Links, LinksConfig, Role};
+use zipnet_network::universe::{Announcement, Bootstrap, Relay, Universe, UniverseConfig};
+use zipnet_store::{Store, StoreError};
+
+use crate::core::{Admission, Core, Open};
+use crate::raft::{Log, LogConfig};
+use crate::state::State;
+use archive::Archive;
+use directory::Directory;
+use events::Hub;
+
+/// The store's tree of what the server wrote down, and its only key.
+const MARKS: (&str, &[u8]) = ("marks", b"marks");
+
+/// What a server needs.
+pub struct ServerConfig {
+    /// Who it is; the descriptor lists its peer id.
+    pub identity: Arc<Identity>,
+    /// The deployment.
+    pub descriptor: Descriptor,
+    /// Its durable storage; nobody else uses it.
+    pub store: Arc<dyn Store>,
+    /// Where to accept links.
+    pub listen: SocketAddr,
+    /// Addresses to announce instead of those of the interfaces.
+    pub announce: Vec<SocketAddr>,
+    /// Where the universe's endpoint listens; `None`: all interfaces, a free port.
+    pub universe_listen: Option<SocketAddr>,
+    /// The universe's name.
+    pub universe: String,
+    /// Peers to find the universe through.
+    pub bootstrap: Vec<Bootstrap>,
+    /// The relay.
+    pub relay: Relay,
+    /// The aggregators it takes envelopes from: its policy.
+    pub aggregators: Vec<PeerId>,
+}
+
+/// A server that does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The identity is not one of the descriptor's.
+    #[error("this server's peer id {0} is not in the descriptor; was the key file replaced?")]
+    NotInDescriptor(PeerId),
+    /// The store holds another deployment's log.
+    #[error("the state folder belongs to deployment {found}, the descriptor is of {wanted}")]
+    OtherDeployment {
+        /// What is stored.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// The store failed.
+    #[error("reading the store: {0}")]
+    Store(#[from] StoreError),
+    /// What the store holds does not decode.
+    #[error("the store holds {0} that does not decode")]
+    Malformed(&'static str),
+    /// The links could not be bound.
+    #[error("binding the links: {0}")]
+    Links(#[from] zipnet_network::links::LinkError),
+    /// The universe could not be joined.
+    #[error("joining the universe: {0}")]
+    Universe(#[from] zipnet_network::universe::UniverseError),
+    /// The log could not be opened.
+    #[error("opening the log: {0}")]
+    Log(String),
+}
+
+/// The log's state and how far it is applied.
+pub(crate) struct Applied {
+    pub(crate) state: State,
+    pub(crate) index: u64,
+}
+
+/// What the tasks of a server share. Locks are taken in the order core, applied; none across an await.
+pub(crate) struct Shared {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) core: Mutex<Core>,
+    pub(crate) applied: Arc<Mutex<Applied>>,
+    pub(crate) log: Log,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) archive: Archive,
+    pub(crate) hub: Hub,
+    pub(crate) admission: Box<dyn Admission>,
+    /// Something happened that the core should look at.
+    pub(crate) wake: Notify,
+    pub(crate) started: Instant,
+}
+
+impl Shared {
+    /// Milliseconds of this process's steady clock, the core's time.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).expect("invariant: less than half a billion years")
+    }
+
+    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
+        lock(&self.core)
+    }
+
+    pub(crate) fn applied(&self) -> MutexGuard<'_, Applied> {
+        lock(&self.applied)
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A running server.
+pub struct Server {
+    shared: Arc<Shared>,
+    links: Links,
+    universe: Arc<Universe>,
+    stop: CancellationToken,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    failed: watch::Receiver<Option<String>>,
+}
+
+impl Server {
+    /// Starts the server; returns when it accepts links.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is in the way.
+    pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
+        let ServerConfig { identity, descriptor, store, .. } = &config;
+        let me = identity.peer_id();
+        if descriptor.servers.binary_search(&me).is_err() {
+            return Err(StartError::NotInDescriptor(me));
+        }
+        let deployment = descriptor.id();
+        claim(&**store, &deployment.to_string()).await?;
+        let marks = match store.get(MARKS.0, MARKS.1)? {
+            Some(bytes) => borsh::from_slice(&bytes).map_err(|_| StartError::Malformed("marks"))?,
+            None => crate::core::Marks::default(),
+        };
+        let listen = Some(config.listen);
+        let links = Links::bind(LinksConfig {
+            identity: identity.clone(),
+            role: Role::Server,
+            deployment,
+            listen,
+            announce: config.announce.clone(),
+        })
+        .await?;
+        let announcement = Announcement {
+            bundle: identity.server_bundle(),
+            link: links.link_addr(),
+            deployment: Some(deployment),
+        };
+        let universe = Arc::new(Universe::start(UniverseConfig {
+            identity: identity.clone(),
+            universe: config.universe.clone(),
+            bootstrap: config.bootstrap.clone(),
+            relay: config.relay.clone(),
+            listen: config.universe_listen,
+            announcement,
+        })?);
+        let directory = Arc::new(Directory::new(links.clone()));
+        let applied = Arc::new(Mutex::new(Applied { state: State::new(descriptor.clone()), index: 0 }));
+        let (machine, ended) = machine::new(applied.clone());
+        let changes = machine.changes();
+        let log = Log::open(
+            LogConfig::new(me, descriptor.servers.clone()),
+            store.clone(),
+            Box::new(machine),
+            directory.clone(),
+        )
+        .await
+        .map_err(|e| StartError::Log(e.to_string()))?;
+        let seed = Zeroizing::new(rand::random::<[u8; 32]>());
+        let shared = Arc::new(Shared {
+            descriptor: descriptor.clone(),
+            core: Mutex::new(Core::new(identity.clone(), config.aggregators.clone(), marks, &seed)),
+            applied,
+            log,
+            directory: directory.clone(),
+            archive: Archive::open(store.clone(), descriptor.params.retain)?,
+            hub: Hub::new(),
+            admission: Box::new(Open),
+            wake: Notify::new(),
+            started: Instant::now(),
+        });
+        links.serve(Arc::new(service::Service(shared.clone())));
+        let describe = describe(&shared, &links);
+        universe.serve_describe(&descriptor.instance, Arc::new(describe));
+        let stop = CancellationToken::new();
+        let (fail, failed) = watch::channel(None);
+        let actor = actor::Actor { shared: shared.clone(), store: store.clone(), changes, ended, fail };
+        let tasks = vec![
+            tokio::spawn(actor.run(stop.clone())),
+            tokio::spawn(directory::follow(directory, universe.clone(), deployment, stop.clone())),
+        ];
+        tracing::info!(peer = %me, instance = %descriptor.instance, %deployment, "server up");
+        Ok(Self { shared, links, universe, stop, tasks, failed })
+    }
+
+    /// Where others find this server: `PEERID@IP:PORT`, once it is in the universe.
+    pub fn bootstrap(&self) -> Option<Bootstrap> {
+        self.universe.local_addr()
+    }
+
+    /// Resolves with the reason when the server can no longer go on, for example when its disk failed.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => "its main task ended".to_owned(),
+        }
+    }
+
+    /// Stops cleanly, within a few seconds.
+    pub async fn stop(self) {
+        const GRACE: Duration = Duration::from_secs(5);
+        self.stop.cancel();
+        for task in self.tasks {
+            let _ = tokio::time::timeout(GRACE, task).await;
+        }
+        let _ = tokio::time::timeout(GRACE, self.shared.log.shutdown()).await;
+        self.links.close().await;
+        self.universe.leave().await;
+    }
+}
+
+/// A state folder belongs to one deployment.
+async fn claim(store: &dyn Store, wanted: &str) -> Result<(), StartError> {
+    const KEY: (&str, &[u8]) = ("meta", b"deployment");
+    match store.get(KEY.0, KEY.1)? {
+        Some(found) if found == wanted.as_bytes() => Ok(()),
+        Some(found) => Err(StartError::OtherDeployment {
+            found: String::from_utf8_lossy(&found).into_owned(),
+            wanted: wanted.to_owned(),
+        }),
+        None => {
+            let mut batch = zipnet_store::Batch::default();
+            batch.put(KEY.0, KEY.1, wanted.as_bytes());
+            Ok(store.commit(batch).await?)
+        }
+    }
+}
+
+/// Answers `describe` with the descriptor and the addresses of everybody who belongs to it.
+fn describe(shared: &Arc<Shared>, links: &Links) -> impl Fn() -> Vec<u8> + Send + Sync + 'static {
+    let (shared, own) = (Arc::downgrade(shared), links.clone());
+    move || {
+        let Some(shared) = shared.upgrade() else { return Vec::new() };
+        let mut links = shared.directory.addresses();
+        links.extend(own.link_addr());
+        let answer = DescribeAnswer { descriptor: shared.descriptor.clone(), links };
+        zipnet_dcnet::signed::encode(&answer)
+    }
+}

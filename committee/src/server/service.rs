@@ -1,0 +1,141 @@
+//! What a server answers over links.
+
+use std::sync::Arc;
+
+use borsh::BorshDeserialize;
+use futures::future::BoxFuture;
+use tokio::sync::broadcast::error::RecvError;
+use zipnet_dcnet::register::RegisterError;
+use zipnet_dcnet::signed::encode;
+use zipnet_dcnet::wire::{EventsCall, RecordsCall, RegisterCall, RegisterReply, RosterCall, refusal};
+use zipnet_network::links::{FrameSink, Kind, Refusal, Remote};
+
+use super::Shared;
+use crate::core::RegisterRefused;
+use crate::entry::Entry;
+use crate::raft::{ProposeError, RaftKind};
+
+/// See the module.
+pub(super) struct Service(pub(super) Arc<Shared>);
+
+fn decode<T: BorshDeserialize>(body: &[u8]) -> Result<T, Refusal> {
+    borsh::from_slice(body).map_err(|e| Refusal::new(refusal::MALFORMED, format!("malformed: {e}")))
+}
+
+fn later(text: impl std::fmt::Display) -> Refusal {
+    Refusal::new(refusal::LATER, text.to_string())
+}
+
+impl Service {
+    fn register(&self, from: &Remote, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let shared = &*self.0;
+        let mut core = shared.core();
+        let reply = match decode::<RegisterCall>(body)? {
+            RegisterCall::Boot => RegisterReply::Boot(core.boot(), core.bundle()),
+            RegisterCall::Register(request) => {
+                if request.trusted().client != from.bundle {
+                    return Err(Refusal::new(refusal::FORBIDDEN, "a client registers only itself"));
+                }
+                let now = shared.now();
+                let applied = shared.applied();
+                let answer =
+                    core.register(now, &applied.state, &*shared.admission, &request).map_err(refused)?;
+                RegisterReply::Answer(Box::new(answer))
+            }
+        };
+        drop(core);
+        shared.wake.notify_one();
+        Ok(encode(&reply))
+    }
+
+    async fn propose(&self, body: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+        if decode::<Entry>(&body)?.is_leaders() {
+            return Err(Refusal::new(refusal::FORBIDDEN, "only the leader opens, folds and abandons"));
+        }
+        match self.0.log.propose(body).await {
+            Ok(_) => Ok(Vec::new()),
+            Err(error @ ProposeError::NotLeader { .. }) => {
+                Err(Refusal::new(refusal::NOT_LEADER, error.to_string()))
+            }
+            Err(error) => Err(later(error)),
+        }
+    }
+
+    async fn answer(&self, from: Remote, kind: Kind, body: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+        let shared = &*self.0;
+        let raft = match kind {
+            Kind::RaftAppend => Some(RaftKind::Append),
+            Kind::RaftVote => Some(RaftKind::Vote),
+            Kind::RaftSnapshot => Some(RaftKind::Snapshot),
+            _ => None,
+        };
+        let server = shared.descriptor.servers.binary_search(&from.peer_id).is_ok();
+        if (raft.is_some() || kind == Kind::Propose) && !server {
+            return Err(Refusal::new(refusal::FORBIDDEN, "only servers of the committee may ask for this"));
+        }
+        if let Some(kind) = raft {
+            return shared.log.handle(from.peer_id, kind, &body).await.map_err(later);
+        }
+        match kind {
+            Kind::Propose => self.propose(body).await,
+            Kind::Register => self.register(&from, &body),
+            Kind::Roster => {
+                let call = decode::<RosterCall>(&body)?;
+                let unknown = || Refusal::new(refusal::UNKNOWN, "this roster is not one of the last");
+                shared.hub.roster(&call.digest).map(|r| encode(&r)).ok_or_else(unknown)
+            }
+            Kind::Records => {
+                let reply = shared.archive.read(&decode::<RecordsCall>(&body)?).map_err(later)?;
+                Ok(encode(&reply))
+            }
+            _ => Err(Refusal::new(Refusal::NOT_ALLOWED, "a server does not answer this")),
+        }
+    }
+}
+
+fn refused(error: RegisterRefused) -> Refusal {
+    let code = match &error {
+        RegisterRefused::Request(RegisterError::Mismatch("boot")) => refusal::BOOT,
+        RegisterRefused::Request(_) => refusal::MALFORMED,
+        RegisterRefused::Admission(_) => refusal::NOT_ADMITTED,
+        RegisterRefused::Evicted | RegisterRefused::OtherKey => refusal::SESSION,
+        RegisterRefused::Starting | RegisterRefused::Full => refusal::LATER,
+    };
+    metrics::counter!("zipnet_server_registrations_refused_total").increment(1);
+    Refusal::new(code, error.to_string())
+}
+
+impl zipnet_network::links::Service for Service {
+    fn call(&self, from: &Remote, kind: Kind, body: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, Refusal>> {
+        Box::pin(self.answer(from.clone(), kind, body))
+    }
+
+    fn stream(
+        &self,
+        _: &Remote,
+        kind: Kind,
+        body: Vec<u8>,
+        mut sink: FrameSink,
+    ) -> BoxFuture<'_, Result<(), Refusal>> {
+        Box::pin(async move {
+            if kind != Kind::Events {
+                return Err(Refusal::new(Refusal::NOT_ALLOWED, "a server does not stream this"));
+            }
+            let call = decode::<EventsCall>(&body)?;
+            let boot = self.0.core().boot();
+            let (first, mut rest) = self.0.hub.subscribe(&self.0.applied().state, boot, &call);
+            for frame in first {
+                sink.send((*frame).clone()).await.map_err(later)?;
+            }
+            loop {
+                match rest.recv().await {
+                    Ok(frame) => sink.send((*frame).clone()).await.map_err(later)?,
+                    Err(RecvError::Lagged(missed)) => {
+                        return Err(later(format!("too slow: {missed} events missed; subscribe again")));
+                    }
+                    Err(RecvError::Closed) => return Ok(()),
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! The committee as a whole, without a network: several `Core`s over one ordered log, fake clients and aggregators,
+//! virtual time, seeded faults. A test that fails prints its seed.
+#![allow(clippy::unwrap_used)]
+
+mod abandon;
+mod adversary;
+mod audit;
+mod client;
+mod debugx;
+mod flow;
+mod headers;
+mod leader;
+mod liveness;
+mod marks;
+mod net;
+mod quiet;
+mod refuse_headers;
+mod refuse_rounds;
+mod refuse_statements;
+mod restart;
+mod roster;
