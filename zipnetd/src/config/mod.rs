@@ -1,0 +1,198 @@
+//! The configuration: flag, then environment, then file, then default.
+
+mod file;
+mod places;
+mod value;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use zipnet_dcnet::descriptor::InstanceRef;
+use zipnet_network::universe::{Bootstrap, Relay};
+
+use crate::cli::Cli;
+pub use file::{DEFAULT_FILE, KEYS};
+pub use places::{Socket, StateDir};
+use value::{Place, Setting};
+
+/// The universe that everybody shares.
+pub const DEFAULT_UNIVERSE: &str = "mosaik.universe";
+
+/// What surrounds the process: handed in, so that nothing here reads it by itself.
+pub struct Surroundings<'a> {
+    /// The environment.
+    pub env: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The effective user.
+    pub uid: u32,
+    /// Where the file is if the command line names none; it need not exist.
+    pub default_file: PathBuf,
+}
+
+/// What `zipnetd` is to do, complete and checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Which network.
+    pub network: Network,
+    /// Published whenever the queue is empty.
+    pub message: Option<StandingMessage>,
+    /// Reserve in every Nth round.
+    pub cadence: NonZeroU32,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// The control socket.
+    pub socket: Socket,
+    /// Where the queue is kept.
+    pub state_dir: StateDir,
+    /// The log filter, in the syntax of `RUST_LOG`.
+    pub log: String,
+    /// Only check.
+    pub check: bool,
+}
+
+/// Which network to take part in.
+#[derive(Debug)]
+pub enum Network {
+    /// One of its own, inside this process.
+    Dev,
+    /// The real one.
+    Real(Box<Real>),
+}
+
+/// Where the instance is.
+#[derive(Clone, Debug)]
+pub struct Real {
+    /// Which one.
+    pub instance: InstanceRef,
+    /// In which universe.
+    pub universe: String,
+    /// Whom to ask first.
+    pub bootstrap: Vec<Bootstrap>,
+    /// What to talk from.
+    pub listen: Option<SocketAddr>,
+    /// Through which relay.
+    pub relay: Relay,
+}
+
+/// The standing message. Its text shows in no log: `Debug` tells its length.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StandingMessage(pub String);
+
+impl fmt::Debug for StandingMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+/// A configuration that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No instance is named.
+    #[error(
+        "no instance is named: set ZIPNET_INSTANCE (or --instance, or `instance` in the file), or try `zipnetd --dev`"
+    )]
+    NoInstance,
+    /// A value that its setting does not take.
+    #[error("{place}: {problem}")]
+    Value {
+        /// Where it stands.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The standing message fits no slot of any deployment.
+    #[error("MessageTooLong: {place} has {len} bytes, no deployment takes more than {max}")]
+    MessageTooLong {
+        /// Where it stands.
+        place: String,
+        /// Its bytes.
+        len: usize,
+        /// The most that any deployment takes.
+        max: usize,
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}: {problem}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// The file has a setting that does not exist.
+    #[error("{}: unknown setting `{key}`{}", path.display(), suggestion.as_ref().map_or(String::new(), |s| format!(", did you mean `{s}`?")))]
+    UnknownKey {
+        /// Which file.
+        path: PathBuf,
+        /// The setting.
+        key: String,
+        /// The closest one that exists.
+        suggestion: Option<&'static str>,
+    },
+    /// There is no folder for state.
+    #[error("no folder for the state: set ZIPNET_STATE_DIR (or --state-dir); HOME is not set either")]
+    NoStateDir,
+}
+
+impl Config {
+    /// Puts the configuration together.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the place and the value of the first thing that is wrong.
+    pub fn resolve(cli: &Cli, around: &Surroundings<'_>) -> Result<Self, ConfigError> {
+        let file = file::load(cli, around)?;
+        let find = |key: &'static str, flag: Option<&str>| Setting::find(key, flag, around, file.as_ref());
+        let path = |p: &Option<PathBuf>| p.as_ref().map(|p| p.to_string_lossy().into_owned());
+
+        let message = match find("message", cli.message.as_deref())? {
+            None => None,
+            Some(setting) => Some(StandingMessage(value::message(setting)?)),
+        };
+        let cadence = match find("cadence", cli.cadence.as_deref())? {
+            None => NonZeroU32::MIN,
+            Some(setting) => setting.parse(value::cadence)?,
+        };
+        let metrics =
+            find("metrics", cli.metrics.as_deref())?.map(|s| s.parse(value::metrics)).transpose()?;
+        let log = find("log", cli.log.as_deref())?;
+        let log =
+            log.map(|s| s.parse(value::log)).transpose()?.unwrap_or_else(|| default_log(cli.dev).to_owned());
+        let socket = find("socket", path(&cli.socket).as_deref())?.map(|s| PathBuf::from(s.text));
+        let socket = places::socket(socket, cli.dev, around);
+        let state_dir = find("state_dir", path(&cli.state_dir).as_deref())?.map(|s| PathBuf::from(s.text));
+        let state_dir = places::state_dir(state_dir, cli.dev, around)?;
+        let network = if cli.dev { Network::Dev } else { Network::Real(Box::new(real(cli, &find)?)) };
+        Ok(Self { network, message, cadence, metrics, socket, state_dir, log, check: cli.check })
+    }
+}
+
+/// The servers of a dev network have nothing to say to somebody who tries the daemon.
+fn default_log(dev: bool) -> &'static str {
+    if dev { "info,zipnet_committee=warn,zipnet_aggregator=warn" } else { "info" }
+}
+
+type Find<'a> = dyn Fn(&'static str, Option<&str>) -> Result<Option<Setting>, ConfigError> + 'a;
+
+fn real(cli: &Cli, find: &Find<'_>) -> Result<Real, ConfigError> {
+    let instance = find("instance", cli.instance.as_deref())?.ok_or(ConfigError::NoInstance)?;
+    let instance = instance.parse(|text| text.parse::<InstanceRef>())?;
+    let universe = find("universe", cli.universe.as_deref())?;
+    let universe = universe.map_or_else(|| DEFAULT_UNIVERSE.to_owned(), |s| s.text);
+    let bootstrap = (!cli.bootstrap.is_empty()).then(|| cli.bootstrap.join(","));
+    let bootstrap = find("bootstrap", bootstrap.as_deref())?;
+    let bootstrap = bootstrap.map(|s| s.parse(value::bootstrap)).transpose()?.unwrap_or_default();
+    let listen = find("listen", cli.listen.as_deref())?.map(|s| s.parse(value::listen)).transpose()?;
+    let relay = find("relay", cli.relay.as_deref())?.map(|s| s.parse(value::relay)).transpose()?;
+    Ok(Real { instance, universe, bootstrap, listen, relay: relay.unwrap_or_default() })
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(key) => write!(f, "--{}", key.replace('_', "-")),
+            Self::Env(name) => f.write_str(name),
+            Self::File(path, key) => write!(f, "`{key}` in {}", path.display()),
+        }
+    }
+}

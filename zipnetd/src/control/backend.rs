@@ -1,0 +1,65 @@
+//! What the control socket needs of the daemon: the verbs, without sockets and without gRPC.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, watch};
+use zipnet_proto::Refused;
+use zipnet_proto::v1::{Message, ReadItem, SendResponse, StatusResponse};
+
+/// Who calls: the uid of the other end of the socket, as the kernel tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The user.
+    pub uid: u32,
+    /// Sees everybody's messages: root and the daemon's own user.
+    pub sees_all: bool,
+}
+
+/// A message handed over, its request checked for form.
+pub struct NewMessage {
+    /// What to publish.
+    pub payload: Vec<u8>,
+    /// The caller's name for the request.
+    pub request_id: Option<String>,
+    /// How long it may wait.
+    pub ttl: Option<Duration>,
+}
+
+/// The end of a stream of the broadcast log that the backend fills. It waits while the reader is behind; when the
+/// receiver is gone, so is the reader.
+pub type LogSink = mpsc::Sender<ReadItem>;
+
+/// Why a call brought nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// Refused: it had no effect.
+    Refused(Refused),
+    /// Broken off: nobody knows whether it had one. Callers send the same request id again.
+    Unknown(&'static str),
+}
+
+impl From<Refused> for Denied {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// The daemon behind the socket. Every call is bounded in time by itself.
+pub trait Backend: Send + Sync + 'static {
+    /// Takes a message; resolves when it is durable. Runs to its end even if the caller has gone.
+    fn send(&self, caller: Caller, message: NewMessage) -> BoxFuture<'static, Result<SendResponse, Denied>>;
+
+    /// The message as it is now.
+    fn get(&self, caller: Caller, id: String) -> BoxFuture<'static, Result<Message, Denied>>;
+
+    /// Changes whenever a message may have changed.
+    fn changes(&self) -> watch::Receiver<u64>;
+
+    /// Writes the log from a round on into the sink; ends with the last final round, or with the reader.
+    fn read(&self, from: Option<u64>, follow: bool, sink: LogSink)
+    -> BoxFuture<'static, Result<(), Refused>>;
+
+    /// How it is doing, as this caller may see it.
+    fn status(&self, caller: Caller) -> BoxFuture<'static, Result<StatusResponse, Denied>>;
+}

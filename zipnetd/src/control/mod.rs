@@ -1,0 +1,192 @@
+//! The control socket: `zipnet.v1` and the standard health service, for programs on this host. One file per verb.
+
+mod accept;
+pub mod backend;
+mod get;
+mod limits;
+mod read;
+mod send;
+mod socket;
+mod status;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::Stream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::UdsConnectInfo;
+use tonic::{Request, Response, Status};
+use tonic_health::ServingStatus;
+use tonic_health::server::{HealthReporter, health_reporter};
+use zipnet_proto::v1::control_server::{Control as Verbs, ControlServer};
+use zipnet_proto::v1::{
+    GetRequest, Message, ReadItem, ReadRequest, SendRequest, SendResponse, StatusRequest, StatusResponse,
+};
+use zipnet_proto::{MAX_GRPC_REQUEST_BYTES, MAX_GRPC_RESPONSE_BYTES, Reason, Refused};
+
+use crate::config::Socket;
+use backend::{Backend, Caller, Denied};
+pub use limits::Limits;
+use limits::{BUSY_RETRY, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT};
+pub use socket::{SocketError, probe};
+
+/// What health is asked about besides the whole daemon.
+const SERVICE: &str = "zipnet.v1.Control";
+
+/// A control socket that serves.
+pub struct Control {
+    /// Streams and waits end.
+    stop: CancellationToken,
+    /// No more messages are taken.
+    draining: CancellationToken,
+    health: HealthReporter,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+    bound: socket::Bound,
+}
+
+impl Control {
+    /// Binds the socket and serves `backend` there, for callers of any uid that the socket's mode lets in; `uid` is the
+    /// daemon's own. Health says *not serving* until [`Control::set_serving`].
+    ///
+    /// # Errors
+    /// [`SocketError`] when another daemon answers there, or the place is not usable.
+    pub async fn serve(
+        socket: &Socket,
+        uid: u32,
+        backend: Arc<dyn Backend>,
+        limits: Limits,
+    ) -> Result<Self, SocketError> {
+        let (listener, bound) = socket::bind(socket, uid).await?;
+        let (stop, draining) = (CancellationToken::new(), CancellationToken::new());
+        let (health, health_service) = health_reporter();
+        let service = Service {
+            backend,
+            uid,
+            limits,
+            calls: Arc::new(Semaphore::new(limits.calls)),
+            readers: Arc::new(Semaphore::new(limits.readers)),
+            stop: stop.clone(),
+            draining: draining.clone(),
+        };
+        let service = ControlServer::new(service)
+            .max_decoding_message_size(MAX_GRPC_REQUEST_BYTES)
+            .max_encoding_message_size(MAX_GRPC_RESPONSE_BYTES);
+        set_health(&health, false).await;
+        let server = Server::builder()
+            .max_concurrent_streams(limits.streams_per_connection)
+            .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+            .add_service(service)
+            .add_service(health_service)
+            .serve_with_incoming_shutdown(
+                accept::connections(listener, limits),
+                stop.clone().cancelled_owned(),
+            );
+        Ok(Self { stop, draining, health, bound, server: tokio::spawn(server) })
+    }
+
+    /// What the health service says: whether messages are taken.
+    pub async fn set_serving(&self, serving: bool) {
+        set_health(&self.health, serving).await;
+    }
+
+    /// From now on messages are refused as `Draining`; everything else goes on.
+    pub async fn drain(&self) {
+        self.draining.cancel();
+        self.set_serving(false).await;
+    }
+
+    /// Ends streams and waits, lets calls under way finish, at most `within`, and removes the socket.
+    pub async fn stop(mut self, within: Duration) {
+        self.draining.cancel();
+        self.stop.cancel();
+        // A silent client can hold a graceful shutdown up for ever.
+        if timeout(within, &mut self.server).await.is_err() {
+            self.server.abort();
+        }
+        drop(self.bound);
+    }
+}
+
+async fn set_health(health: &HealthReporter, serving: bool) {
+    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for service in ["", SERVICE] {
+        health.set_service_status(service, status).await;
+    }
+}
+
+/// The verbs, as tonic calls them.
+struct Service {
+    backend: Arc<dyn Backend>,
+    uid: u32,
+    limits: Limits,
+    calls: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+    stop: CancellationToken,
+    draining: CancellationToken,
+}
+
+impl Service {
+    /// Who calls, and a place among the calls under way.
+    fn admit<T>(&self, request: &Request<T>) -> Result<(Caller, OwnedSemaphorePermit), Status> {
+        let cred = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
+        let uid = cred.map(|cred| cred.uid()).ok_or_else(|| {
+            Reason::NotYours
+                .into_status("the system does not say which user is at the other end of the socket")
+        })?;
+        let permit = place(&self.calls, self.limits.calls, "calls")?;
+        Ok((Caller { uid, sees_all: uid == 0 || uid == self.uid }, permit))
+    }
+}
+
+fn place(among: &Arc<Semaphore>, limit: usize, what: &str) -> Result<OwnedSemaphorePermit, Status> {
+    among.clone().try_acquire_owned().map_err(|_| {
+        Reason::TooManyCallers
+            .into_status_retry(format!("the daemon serves at most {limit} {what} at a time"), BUSY_RETRY)
+    })
+}
+
+/// A status without a reason leaves open what happened; the typed client tells the caller so.
+fn deny(denied: Denied) -> Status {
+    match denied {
+        Denied::Refused(refused) => refuse(refused),
+        Denied::Unknown(why) => Status::aborted(why),
+    }
+}
+
+fn refuse(refused: Refused) -> Status {
+    match refused.retry_after {
+        Some(after) => refused.reason.into_status_retry(refused.message, after),
+        None => refused.reason.into_status(refused.message),
+    }
+}
+
+#[tonic::async_trait]
+impl Verbs for Service {
+    type ReadStream = Pin<Box<dyn Stream<Item = Result<ReadItem, Status>> + Send>>;
+
+    async fn send(&self, request: Request<SendRequest>) -> Result<Response<SendResponse>, Status> {
+        let (caller, _permit) = self.admit(&request)?;
+        send::send(self, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<Message>, Status> {
+        let (caller, _permit) = self.admit(&request)?;
+        get::get(self, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
+        let (_, _permit) = self.admit(&request)?;
+        Ok(Response::new(Box::pin(read::read(self, &request.into_inner())?)))
+    }
+
+    async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let (caller, _permit) = self.admit(&request)?;
+        status::status(self, caller).await.map(Response::new)
+    }
+}

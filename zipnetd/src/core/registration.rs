@@ -1,0 +1,257 @@
+//! Registration with every server of the descriptor (R2), and the chains it gives (R3).
+
+use zipnet_dcnet::chain::{Chain, MAX_STEPS, PadKey};
+use zipnet_dcnet::identity::Identity;
+use zipnet_dcnet::ids::{DeploymentId, HeaderDigest, PeerId, Session};
+use zipnet_dcnet::register::{Answer, Pending, Request};
+use zipnet_dcnet::signed::Signed;
+use zipnet_dcnet::wire::{RegisterCall, RegisterReply};
+
+use super::draw::Draw;
+use super::input::RegisterFailure;
+use super::output::{Notice, Output};
+
+/// Longest pause between two tries, in milliseconds.
+const MAX_PAUSE_MS: u64 = 60_000;
+/// First pause, in milliseconds.
+const FIRST_PAUSE_MS: u64 = 250;
+/// A call that has no answer after this is given up, in milliseconds.
+const CALL_MS: u64 = 30_000;
+
+enum Phase {
+    /// Nothing asked.
+    Idle,
+    /// Asked for the boot nonce.
+    Nonce,
+    /// A request is made; it is sent again as it is, since the same ephemeral key gets the same answer.
+    Asked { pending: Box<Pending>, request: Box<Signed<Request>> },
+    /// Registered.
+    Done { chain: Chain, vouch: [u8; 32] },
+}
+
+struct Server {
+    id: PeerId,
+    phase: Phase,
+    /// Its boot nonce, as far as known.
+    boot: Option<[u8; 32]>,
+    /// Since when a call is under way.
+    calling: Option<u64>,
+    failures: u32,
+    retry_at: u64,
+}
+
+/// The session and what each server gave for it. No `Debug`: it holds chains.
+pub(super) struct Registrar {
+    session: Session,
+    servers: Vec<Server>,
+}
+
+/// Why no keys can be taken for a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyError {
+    /// A server of the header did not answer this session's registration, or its chain is past the round.
+    Missing,
+    /// A chain is too far behind: only a new session helps.
+    TooFar,
+}
+
+impl Registrar {
+    /// A new session with the servers of the descriptor.
+    pub(super) fn new(servers: &[PeerId], draw: &mut Draw) -> Self {
+        let server = |id: &PeerId| Server {
+            id: *id,
+            phase: Phase::Idle,
+            boot: None,
+            calling: None,
+            failures: 0,
+            retry_at: 0,
+        };
+        Self { session: *draw.keys.bytes(), servers: servers.iter().map(server).collect() }
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Forgets all chains and starts over under new random bytes; boot nonces stay known.
+    pub(super) fn new_session(&mut self, draw: &mut Draw) {
+        self.session = *draw.keys.bytes();
+        for server in &mut self.servers {
+            server.phase = Phase::Idle;
+        }
+    }
+
+    /// A link came up: whoever waits for a retry need not.
+    pub(super) fn link_up(&mut self, peer: &PeerId, now: u64) {
+        if let Some(s) = self.servers.iter_mut().find(|s| s.id == *peer) {
+            s.retry_at = s.retry_at.min(now);
+        }
+    }
+
+    /// The server told its boot nonce. Under another one its chains are gone.
+    pub(super) fn boot(&mut self, peer: &PeerId, nonce: [u8; 32]) {
+        if let Some(s) = self.servers.iter_mut().find(|s| s.id == *peer)
+            && s.boot != Some(nonce)
+        {
+            s.boot = Some(nonce);
+            s.phase = Phase::Idle;
+        }
+    }
+
+    /// Servers that answered this session.
+    pub(super) fn done(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.servers.iter().filter(|s| matches!(s.phase, Phase::Done { .. })).map(|s| s.id)
+    }
+
+    /// What a server's vouch for this session has to say; `None` while it did not answer.
+    pub(super) fn vouch(&self, server: &PeerId) -> Option<&[u8; 32]> {
+        match &self.servers.iter().find(|s| s.id == *server)?.phase {
+            Phase::Done { vouch, .. } => Some(vouch),
+            _ => None,
+        }
+    }
+
+    /// Calls that are due.
+    pub(super) fn poll(
+        &mut self,
+        now: u64,
+        identity: &Identity,
+        deployment: DeploymentId,
+        draw: &mut Draw,
+        out: &mut Vec<Output>,
+    ) {
+        let session = self.session;
+        for s in &mut self.servers {
+            if s.calling.is_some_and(|since| now >= since + CALL_MS) {
+                s.fail(now, "no answer", draw, out);
+            }
+            if s.calling.is_some() || now < s.retry_at || matches!(s.phase, Phase::Done { .. }) {
+                continue;
+            }
+            if let (Phase::Idle | Phase::Nonce, Some(boot)) = (&s.phase, s.boot) {
+                let random = draw.keys.bytes();
+                let (pending, request) =
+                    Pending::new(identity, deployment, s.id, boot, session, Vec::new(), &random);
+                s.phase = Phase::Asked { pending: Box::new(pending), request: Box::new(request) };
+            }
+            let call = if let Phase::Asked { request, .. } = &s.phase {
+                RegisterCall::Register(request.clone())
+            } else {
+                s.phase = Phase::Nonce;
+                RegisterCall::Boot
+            };
+            s.calling = Some(now);
+            out.push(Output::Register { server: s.id, call });
+        }
+    }
+
+    /// When something is due next.
+    pub(super) fn next_wake(&self) -> Option<u64> {
+        let open = self.servers.iter().filter(|s| !matches!(s.phase, Phase::Done { .. }));
+        open.map(|s| s.calling.map_or(s.retry_at, |since| since + CALL_MS)).min()
+    }
+
+    /// An answer. True when the session was evicted: it never returns.
+    pub(super) fn answered(
+        &mut self,
+        now: u64,
+        server: &PeerId,
+        result: Result<RegisterReply, RegisterFailure>,
+        identity: &Identity,
+        draw: &mut Draw,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let Some(s) = self.servers.iter_mut().find(|s| s.id == *server) else { return false };
+        if s.calling.take().is_none() {
+            return false;
+        }
+        match result {
+            Ok(RegisterReply::Boot(nonce, bundle)) if bundle.peer_id == s.id => {
+                if matches!(s.phase, Phase::Nonce) {
+                    s.boot = Some(nonce);
+                }
+            }
+            Ok(RegisterReply::Boot(..)) => s.fail(now, "it answered with another's bundle", draw, out),
+            Ok(RegisterReply::Answer(answer)) => s.finish(now, &answer, identity, draw, out),
+            Err(RegisterFailure::Unreachable) => s.fail(now, "unreachable", draw, out),
+            Err(RegisterFailure::Boot) => {
+                s.boot = None;
+                s.phase = Phase::Idle;
+                s.fail(now, "it restarted", draw, out);
+            }
+            Err(RegisterFailure::Refused(text)) => s.fail(now, &text, draw, out),
+            Err(RegisterFailure::Evicted) => {
+                s.fail(now, "the session was evicted", draw, out);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The pad keys of `round` from the chains of `servers`, in their order; every chain, named or not, is past `round`
+    /// when this returns keys (R3). On an error no key left, and chains that moved stay moved.
+    pub(super) fn take(
+        &mut self,
+        servers: &[PeerId],
+        round: u64,
+        header: &HeaderDigest,
+    ) -> Result<Vec<PadKey>, KeyError> {
+        for id in servers {
+            let Some(Phase::Done { chain, .. }) = self.servers.iter().find(|s| s.id == *id).map(|s| &s.phase)
+            else {
+                return Err(KeyError::Missing);
+            };
+            if chain.at() > round {
+                return Err(KeyError::Missing);
+            }
+            if round - chain.at() > MAX_STEPS {
+                return Err(KeyError::TooFar);
+            }
+        }
+        let mut keys = Vec::with_capacity(servers.len());
+        for s in &mut self.servers {
+            let Phase::Done { chain, .. } = &mut s.phase else { continue };
+            if servers.binary_search(&s.id).is_ok() {
+                keys.push(chain.take(round, header).map_err(|_| KeyError::Missing)?);
+            } else if chain.at() <= round && chain.advance(round + 1).is_err() {
+                // Further behind than a chain may move: registered anew.
+                s.phase = Phase::Idle;
+            }
+        }
+        Ok(keys)
+    }
+}
+
+impl Server {
+    fn finish(
+        &mut self,
+        now: u64,
+        answer: &Signed<Answer>,
+        identity: &Identity,
+        draw: &mut Draw,
+        out: &mut Vec<Output>,
+    ) {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Asked { pending, .. } => match pending.finish(identity, answer) {
+                Ok((chain, vouch)) => {
+                    self.phase = Phase::Done { chain, vouch };
+                    self.failures = 0;
+                }
+                Err(error) => self.fail(now, &error.to_string(), draw, out),
+            },
+            // An answer to a request that a restart of the server or a new session made void.
+            other => self.phase = other,
+        }
+    }
+
+    fn fail(&mut self, now: u64, text: &str, draw: &mut Draw, out: &mut Vec<Output>) {
+        self.calling = None;
+        self.failures = self.failures.saturating_add(1);
+        let pause = (FIRST_PAUSE_MS << self.failures.min(10)).min(MAX_PAUSE_MS);
+        self.retry_at = now + pause / 2 + draw.backoff.below(pause / 2);
+        if self.failures.is_power_of_two() {
+            let (server, failures) = (self.id, self.failures);
+            out.push(Output::Notice(Notice::RegistrationFailed { server, text: text.to_owned(), failures }));
+        }
+    }
+}

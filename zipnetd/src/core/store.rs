@@ -1,0 +1,140 @@
+//! The core's records on disk: one per message, key its id, and one under [`MessageId::NONE`].
+//!
+//! A record that is written because of a round has one size, whatever it is about ([`Layout::padded`]). Records that
+//! are written because of a caller may be shorter. After a version byte comes the borsh encoding, then zeros.
+
+use zeroize::Zeroizing;
+use zipnet_dcnet::params::Params;
+
+use super::config::{MAX_REQUEST_ID_BYTES, MAX_TERMINAL, MAX_TERMINAL_BYTES};
+use super::message::{Failure, Message, MessageId, SealedAt, Setback, State};
+use super::output::Op;
+
+/// Version of the records; a changed layout is a new one.
+pub const VERSION: u8 = 1;
+
+/// A store that this program cannot use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// Made by a newer program.
+    #[error("message record {key} has version {version}, this program reads up to {VERSION}")]
+    Newer {
+        /// Its key, in hexadecimal.
+        key: String,
+        /// Its version.
+        version: u8,
+    },
+    /// Not what was written.
+    #[error("message record {key} is damaged: {what}")]
+    Damaged {
+        /// Its key, in hexadecimal.
+        key: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// What the store held when the daemon started.
+#[derive(Default)]
+pub struct Loaded {
+    pub(super) messages: Vec<Message>,
+    pub(super) known_round: u64,
+}
+
+impl Loaded {
+    /// Reads all pairs of [`TREE`](super::output::TREE).
+    ///
+    /// # Errors
+    /// [`LoadError`] at the first record that cannot be used: nothing is started on half of a store.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<Self, LoadError> {
+        let mut out = Self::default();
+        for (key, value) in pairs {
+            let message = decode(&key, &value)?;
+            out.known_round = out.known_round.max(message.after_round);
+            if message.id != MessageId::NONE {
+                out.messages.push(message);
+            }
+        }
+        out.messages.sort_by_key(|m| m.id);
+        Ok(out)
+    }
+}
+
+fn decode(key: &[u8], value: &[u8]) -> Result<Message, LoadError> {
+    let hex = || key.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let damaged = |what: &str| LoadError::Damaged { key: hex(), what: what.to_owned() };
+    let (version, mut rest) = value.split_first().ok_or_else(|| damaged("it is empty"))?;
+    if *version > VERSION {
+        return Err(LoadError::Newer { key: hex(), version: *version });
+    }
+    let message: Message =
+        borsh::BorshDeserialize::deserialize(&mut rest).map_err(|e| damaged(&e.to_string()))?;
+    if rest.iter().any(|b| *b != 0) {
+        return Err(damaged("bytes follow its end"));
+    }
+    if message.id.0 != key {
+        return Err(damaged("it is another message's"));
+    }
+    Ok(message)
+}
+
+/// Sizes of records in one deployment.
+pub(super) struct Layout {
+    padded: usize,
+}
+
+impl Layout {
+    pub(super) fn new(params: &Params) -> Self {
+        // The largest record there can be; every Option and variable length at its longest.
+        let sealed = SealedAt { round: 0, slot: 0, header_digest: [0; 32], index: 0, servers: 0, at: 0 };
+        let largest = Message {
+            request_id: Some("x".repeat(MAX_REQUEST_ID_BYTES)),
+            state: State::Sealed(sealed),
+            setback: Some(Setback::Absent),
+            payload: Zeroizing::new(vec![0; params.max_payload()]),
+            ..nothing(0)
+        };
+        Self { padded: bytes(&largest).len() }
+    }
+
+    /// Most terminal messages to remember, by number and by bytes.
+    pub(super) fn max_terminal(&self) -> usize {
+        MAX_TERMINAL.min(MAX_TERMINAL_BYTES / self.padded)
+    }
+
+    /// A record written because of a round: of one size, whatever it is about.
+    pub(super) fn padded(&self, message: &Message) -> Op {
+        let mut value = bytes(message);
+        debug_assert!(value.len() <= self.padded, "invariant: the largest record is the largest");
+        value.resize(self.padded, 0);
+        Op::Put { key: message.id.0.to_vec(), value }
+    }
+
+    /// A record written because of a caller.
+    pub(super) fn short(message: &Message) -> Op {
+        Op::Put { key: message.id.0.to_vec(), value: bytes(message) }
+    }
+}
+
+/// The record about no message, which remembers the last ended round.
+pub(super) fn nothing(known_round: u64) -> Message {
+    Message {
+        id: MessageId::NONE,
+        uid: 0,
+        request_id: None,
+        state: State::Failed(Failure::Unknown),
+        accepted_at: 0,
+        expires_at: 0,
+        after_round: known_round,
+        attempts: 0,
+        not_before_round: 0,
+        setback: None,
+        payload: Zeroizing::new(Vec::new()),
+    }
+}
+
+fn bytes(message: &Message) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    borsh::to_writer(&mut out, message).expect("invariant: writing to memory does not fail");
+    out
+}

@@ -1,0 +1,124 @@
+//! Writes under way, and what waits for them to be durable.
+
+use std::collections::BTreeMap;
+
+use zipnet_dcnet::ids::PeerId;
+use zipnet_dcnet::seal::Envelope;
+
+use super::Core;
+use super::input::StoreFailure;
+use super::message::{MessageId, Setback, State};
+use super::output::{Answer, Notice, Op, Output, Refusal};
+use super::queue::Hold;
+
+/// Writes about rounds that may be under way; beyond, the store is behind and news waits for the next occasion.
+const MAX_NEWS: usize = 8;
+/// Callers that may wait for one acceptance.
+const MAX_WAITING: usize = 64;
+
+/// A sealed envelope that must not leave before its write.
+pub(super) struct Ready {
+    pub(super) aggregator: PeerId,
+    pub(super) envelope: Envelope,
+    pub(super) not_before: u64,
+    pub(super) not_after: u64,
+}
+
+/// What follows a write.
+pub(super) enum After {
+    /// A message was accepted: who waits for that, and whether as a duplicate.
+    Accept { id: MessageId, waiting: Vec<(u64, bool)> },
+    /// A message was taken back.
+    Cancel { reply: u64 },
+    /// A round was sealed.
+    Seal { message: Option<MessageId>, ready: Box<Ready> },
+    /// News about a round.
+    News,
+    /// Nothing.
+    Nothing,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Writes {
+    next: u64,
+    open: BTreeMap<u64, After>,
+}
+
+impl Writes {
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// A seal's write is under way still.
+    pub(super) fn is_sealing(&self) -> bool {
+        self.open.values().any(|after| matches!(after, After::Seal { .. }))
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        self.open.values().filter(|after| matches!(after, After::News)).count() >= MAX_NEWS
+    }
+
+    /// Lets one more caller wait for an acceptance. False when too many do.
+    pub(super) fn join(&mut self, ticket: u64, reply: u64) -> bool {
+        match self.open.get_mut(&ticket) {
+            Some(After::Accept { waiting, .. }) if waiting.len() < MAX_WAITING => {
+                waiting.push((reply, true));
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn write(&mut self, ops: Vec<Op>, after: After) -> u64 {
+        self.writes.next += 1;
+        let ticket = self.writes.next;
+        self.writes.open.insert(ticket, after);
+        self.out.push(Output::Write { ticket, ops });
+        ticket
+    }
+
+    pub(super) fn stored(&mut self, ticket: u64, result: Result<(), StoreFailure>) {
+        let Some(after) = self.writes.open.remove(&ticket) else { return };
+        if let Err(failure) = result {
+            self.out.push(Output::Notice(Notice::StoreFailed(failure)));
+        }
+        match (after, result) {
+            (After::Accept { id, waiting }, Ok(())) => {
+                self.queue.set_hold(&id, Hold::Free);
+                for (reply, duplicate) in waiting {
+                    self.out.push(Output::Reply { reply, answer: Ok(Answer::Accepted { id, duplicate }) });
+                }
+            }
+            (After::Accept { id, waiting }, Err(failure)) => {
+                self.queue.remove(&id);
+                for (reply, _) in waiting {
+                    self.out.push(Output::Reply { reply, answer: Err(Refusal::Store(failure)) });
+                }
+            }
+            (After::Cancel { reply }, result) => {
+                let answer = result.map(|()| Answer::Cancelled(true)).map_err(Refusal::Store);
+                self.out.push(Output::Reply { reply, answer });
+            }
+            (After::Seal { ready, .. }, Ok(())) => {
+                let Ready { aggregator, envelope, not_before, not_after } = *ready;
+                self.out.push(Output::SendEnvelope { aggregator, envelope, not_before, not_after });
+            }
+            (After::Seal { message, ready }, Err(_)) => {
+                // The envelope never leaves, so neither its message nor its token is out.
+                self.rounds.forget_reservation();
+                if let Some(id) = message {
+                    self.queue.change(&id, |m| match m.state {
+                        State::Sealed(at) if at.round == ready.envelope.round => {
+                            (m.state, m.setback) = (State::Queued, Some(Setback::NotStored));
+                        }
+                        _ => {}
+                    });
+                }
+            }
+            (After::News | After::Nothing, _) => {}
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The daemon from its configuration to its end: open, run, drain within a deadline.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+use zeroize::Zeroizing;
+use zipnet_dcnet::identity::Identity;
+use zipnet_store::{SledStore, Store};
+
+use crate::client::{Checked, Client, ClientConfig, Handle, check};
+use crate::config::{Config, Network, Real, StateDir};
+use crate::control::{Control, Limits, probe};
+use crate::failure::{Failure, SIGNALLED};
+use crate::metrics;
+
+/// The client's store in the state folder.
+const STORE: &str = "client";
+/// What callers under way get at the end.
+const CONTROL_GRACE: Duration = Duration::from_secs(2);
+/// Ending at once takes at most this long: tasks, links, universe.
+const END_GRACE: Duration = Duration::from_secs(15);
+
+/// How the daemon ended, as an exit code.
+pub type Code = u8;
+
+/// Runs what the configuration says, until a signal or a failure. `uid` is the daemon's own user.
+///
+/// # Errors
+/// [`Failure`]; its exit code and hint say more.
+pub async fn run(config: Config, uid: u32) -> Result<Code, Failure> {
+    let mut signals = Signals::new()?;
+    if !config.check {
+        // Before anything is started: a daemon that runs already is the most likely failure.
+        probe(&config.socket.path).await?;
+    }
+    if let Some(addr) = config.metrics {
+        metrics::start(addr)?;
+    }
+    match &config.network {
+        Network::Real(real) => {
+            let StateDir::At(dir) = &config.state_dir else {
+                unreachable!("invariant: only --dev has a temporary state folder")
+            };
+            let client = client_config(&config, real, dir, uid).await?;
+            if config.check {
+                return report(&check(&client).await?);
+            }
+            serve(&config, client, uid, &mut signals, |_| tokio::spawn(async {})).await
+        }
+        #[cfg(feature = "dev")]
+        Network::Dev => crate::dev::run(&config, uid, &mut signals).await,
+        #[cfg(not(feature = "dev"))]
+        Network::Dev => Err(Failure::Dev("this build has no --dev".to_owned())),
+    }
+}
+
+/// A client of a new identity: without sealed storage each run has a fresh one, so that runs cannot be linked.
+pub(crate) async fn client_config(
+    config: &Config,
+    real: &Real,
+    state: &Path,
+    uid: u32,
+) -> Result<ClientConfig, Failure> {
+    let store = open_store(state.join(STORE)).await?;
+    Ok(ClientConfig {
+        identity: new_identity(),
+        instance: real.instance.clone(),
+        universe: real.universe.clone(),
+        bootstrap: real.bootstrap.clone(),
+        relay: real.relay.clone(),
+        listen: real.listen,
+        store,
+        state_dir: state.to_owned(),
+        standing: config.message.as_ref().map(|message| message.0.clone().into_bytes()),
+        cadence: config.cadence.get(),
+        uid,
+        public: true,
+    })
+}
+
+/// Makes the folder (mode 0700) if it lacks, and opens the store in it.
+pub(crate) async fn open_store(dir: PathBuf) -> Result<Arc<dyn Store>, Failure> {
+    make_folder(&dir)?;
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir)).await;
+    let opened =
+        opened.map_err(|e| Failure::System { action: "open the store", source: io::Error::other(e) })?;
+    Ok(Arc::new(opened?))
+}
+
+/// A folder of one's own, with its parents.
+pub(crate) fn make_folder(dir: &Path) -> Result<(), Failure> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source| Failure::StateDir { dir: dir.to_owned(), source })
+}
+
+/// An identity that nobody has seen.
+pub(crate) fn new_identity() -> Arc<Identity> {
+    let mut seed = Zeroizing::new([0; 32]);
+    SysRng.try_fill_bytes(&mut *seed).expect("invariant: the system gives randomness");
+    Arc::new(Identity::from_seed(seed))
+}
+
+fn report(checked: &Checked) -> Result<Code, Failure> {
+    let Checked { deployment, servers, reachable, pinned } = checked;
+    info!(%deployment, servers, reachable, pinned, "checked: configuration, store and instance are fine");
+    if !pinned {
+        warn!("unpinned: name#{deployment} as the instance would pin this deployment");
+    }
+    Ok(0)
+}
+
+/// The client and its socket, until a signal or the client's own end. `beside` runs along, on the client's handle.
+pub(crate) async fn serve(
+    config: &Config,
+    client: ClientConfig,
+    uid: u32,
+    signals: &mut Signals,
+    beside: impl FnOnce(Handle) -> JoinHandle<()>,
+) -> Result<Code, Failure> {
+    let mut client = Client::start(client).await?;
+    let handle = client.handle();
+    let control = Control::serve(&config.socket, uid, Arc::new(handle.clone()), Limits::default()).await;
+    let control = match control {
+        Ok(control) => control,
+        Err(error) => {
+            client.end();
+            let _ = timeout(END_GRACE, client.ended()).await;
+            return Err(error.into());
+        }
+    };
+    info!(path = %config.socket.path.display(), "control socket");
+    let beside = beside(handle.clone());
+    let result = tokio::select! {
+        ended = client.ended() => ended.map(|()| 0).map_err(Failure::from),
+        () = async {
+            handle.known().await;
+            control.set_serving(true).await;
+            std::future::pending().await
+        } => unreachable!("invariant: pending"),
+        signal = signals.next() => Ok(drain(&mut client, &control, signals, signal).await),
+    };
+    beside.abort();
+    control.stop(CONTROL_GRACE).await;
+    result
+}
+
+/// Ends the client within its grace; a second signal ends it now.
+async fn drain(client: &mut Client, control: &Control, signals: &mut Signals, signal: u8) -> Code {
+    let grace = client.grace();
+    info!(signal, grace = ?grace, "stopping");
+    control.drain().await;
+    client.drain();
+    let code = tokio::select! {
+        ended = client.ended() => {
+            if let Err(error) = ended {
+                warn!("{error}");
+            }
+            return 0;
+        }
+        second = signals.next() => SIGNALLED + second,
+        () = sleep(grace) => SIGNALLED + signal,
+    };
+    warn!("ending now; what was accepted is kept");
+    client.end();
+    if timeout(END_GRACE, client.ended()).await.is_err() {
+        warn!("the client did not end in time");
+    }
+    code
+}
+
+/// SIGTERM and SIGINT.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|source| Failure::System { action: "listen for signals", source });
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// The number of the next one.
+    pub(crate) async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.terminate.recv() => 15,
+            _ = self.interrupt.recv() => 2,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Relay, servers, aggregator and cover clients of a dev network.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{join_all, try_join_all};
+use tokio::time::{sleep, timeout};
+use zipnet_aggregator::{Aggregator, AggregatorConfig};
+use zipnet_committee::server::{Server, ServerConfig};
+use zipnet_dcnet::descriptor::{Descriptor, InstanceRef};
+use zipnet_dcnet::identity::Identity;
+use zipnet_dcnet::params::Params;
+use zipnet_network::universe::{Bootstrap, EmbeddedRelay};
+use zipnet_store::MemStore;
+
+use super::INSTANCE;
+use crate::client::{Client, ClientConfig};
+use crate::config::Real;
+use crate::daemon::{make_folder, new_identity, open_store};
+use crate::failure::Failure;
+
+/// Servers of the committee.
+const SERVERS: usize = 3;
+/// Clients that only cover: with the daemon's own, enough to hide among (`min_anonymity` of the dev parameters, and one
+/// that may be late).
+const COVER_CLIENTS: usize = 4;
+/// The universe; nobody else is on the relay of this process.
+const UNIVERSE: &str = "zipnet.dev";
+/// How long the first server may take to enter the universe.
+const ENTER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often it is looked at meanwhile.
+const ENTER_POLL: Duration = Duration::from_millis(20);
+/// How long a cover client may take to end.
+const CLIENT_END: Duration = Duration::from_secs(10);
+
+const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// The network, the daemon aside.
+pub(super) struct Network {
+    relay: EmbeddedRelay,
+    servers: Vec<Server>,
+    aggregator: Aggregator,
+    cover: Vec<Client>,
+    /// How to take part.
+    pub real: Real,
+}
+
+fn failed(what: &str) -> impl Fn(String) -> Failure + '_ {
+    move |why| Failure::Dev(format!("{what}: {why}"))
+}
+
+/// The identity kept in `dir`; made at the first start.
+fn identity(dir: &Path) -> Result<Arc<Identity>, Failure> {
+    make_folder(dir)?;
+    let key = zipnet_role::load_or_create_key(&dir.join("key"));
+    key.map(Arc::new).map_err(|e| failed("a key")(e.to_string()))
+}
+
+impl Network {
+    /// Starts everything with its state in folders of `dir`.
+    pub(super) async fn start(dir: &Path) -> Result<Self, Failure> {
+        let relay = EmbeddedRelay::start(LOOPBACK).await.map_err(|e| failed("the relay")(e.to_string()))?;
+        let homes: Vec<_> = (1..=SERVERS).map(|n| dir.join(format!("server-{n}"))).collect();
+        let identities = homes.iter().map(|home| identity(home)).collect::<Result<Vec<_>, _>>()?;
+        let folder = identity(&dir.join("aggregator"))?;
+        let peers = identities.iter().map(|identity| identity.peer_id()).collect();
+        let descriptor = Descriptor::new(INSTANCE, Params::dev(SERVERS as u32), peers)
+            .map_err(|e| failed("the descriptor")(e.to_string()))?;
+        // The first server is found through the relay, by the others too: no port has to be known before.
+        let first = Bootstrap { peer_id: identities[0].peer_id(), addr: None };
+
+        let servers = identities.iter().zip(&homes).map(|(identity, home)| {
+            let (identity, descriptor, relay) = (identity.clone(), descriptor.clone(), relay.relay());
+            let aggregators = vec![folder.peer_id()];
+            async move {
+                let config = ServerConfig {
+                    identity,
+                    descriptor,
+                    store: open_store(home.join("store")).await?,
+                    listen: LOOPBACK,
+                    announce: Vec::new(),
+                    universe_listen: Some(LOOPBACK),
+                    universe: UNIVERSE.to_owned(),
+                    bootstrap: vec![first],
+                    relay,
+                    aggregators,
+                };
+                Server::start(config).await.map_err(|e| failed("a server")(e.to_string()))
+            }
+        });
+        let servers = try_join_all(servers).await?;
+        let aggregator = Aggregator::start(AggregatorConfig {
+            identity: folder,
+            descriptor: descriptor.clone(),
+            listen: LOOPBACK,
+            announce: Vec::new(),
+            universe_listen: Some(LOOPBACK),
+            universe: UNIVERSE.to_owned(),
+            bootstrap: vec![first],
+            relay: relay.relay(),
+        })
+        .await
+        .map_err(|e| failed("the aggregator")(e.to_string()))?;
+
+        let entered = async {
+            loop {
+                if let Some(addr) = servers[0].bootstrap() {
+                    return addr;
+                }
+                sleep(ENTER_POLL).await;
+            }
+        };
+        let entered = timeout(ENTER_TIMEOUT, entered).await;
+        let entry =
+            entered.map_err(|_| failed("the first server")("it did not enter the universe".to_owned()))?;
+        let real = Real {
+            instance: InstanceRef { name: INSTANCE.to_owned(), pin: Some(descriptor.id()) },
+            universe: UNIVERSE.to_owned(),
+            bootstrap: vec![entry],
+            listen: Some(LOOPBACK),
+            relay: relay.relay(),
+        };
+        let mut cover = Vec::new();
+        for _ in 0..COVER_CLIENTS {
+            cover.push(Client::start(cover_client(&real)).await?);
+        }
+        Ok(Self { relay, servers, aggregator, cover, real })
+    }
+
+    /// Stops everything, within some seconds.
+    pub(super) async fn stop(self) {
+        let clients = self.cover.into_iter().map(|mut client| async move {
+            client.end();
+            let _ = timeout(CLIENT_END, client.ended()).await;
+        });
+        let servers = self.servers.into_iter().map(Server::stop);
+        tokio::join!(join_all(clients), join_all(servers), self.aggregator.stop());
+        self.relay.stop().await;
+    }
+}
+
+/// Its store is in memory: it has nothing to keep.
+fn cover_client(real: &Real) -> ClientConfig {
+    ClientConfig {
+        identity: new_identity(),
+        instance: real.instance.clone(),
+        universe: real.universe.clone(),
+        bootstrap: real.bootstrap.clone(),
+        relay: real.relay.clone(),
+        listen: real.listen,
+        store: Arc::new(MemStore::new()),
+        state_dir: "memory".into(),
+        standing: None,
+        cadence: 1,
+        uid: 0,
+        public: false,
+    }
+}

@@ -1,0 +1,111 @@
+//! What a dev daemon prints: what to type next, and the published messages as they come.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use zipnet_proto::v1::{Progress, Published, StatusResponse, read_item::Item};
+
+use crate::client::Handle;
+use crate::config::Socket;
+use crate::control::backend::{Backend, Caller};
+
+/// Items between the log and the terminal.
+const ITEMS: usize = 16;
+/// After a stream that broke, or while there is none.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Waits until the client is registered, says what to type, then prints messages. Ends only with the daemon.
+pub(super) async fn show(handle: Handle, socket: Socket) {
+    let started = Instant::now();
+    let status = registered(&handle).await;
+    print(&next_steps(&socket, &status, started.elapsed()));
+    let mut next = status.round + 1;
+    loop {
+        let (sink, mut items) = mpsc::channel(ITEMS);
+        let reading = tokio::spawn(handle.read(Some(next), true, sink));
+        while let Some(item) = items.recv().await {
+            match item.item {
+                Some(Item::Message(Published { round, slot, payload })) => {
+                    print(&format!("published in round {round}, slot {slot}: {}\n", escaped(&payload)));
+                }
+                Some(Item::Progress(Progress { next_round, .. })) => next = next_round,
+                None => {}
+            }
+        }
+        let _ = reading.await;
+        sleep(PAUSE).await;
+    }
+}
+
+/// Standard output that is gone (a closed pipe) does not end the daemon.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// The status, as soon as it says registered.
+async fn registered(handle: &Handle) -> StatusResponse {
+    let mut changes = handle.changes();
+    let myself = Caller { uid: 0, sees_all: true };
+    loop {
+        if let Ok(status) = handle.status(myself).await
+            && status.registered
+        {
+            return status;
+        }
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn next_steps(socket: &Socket, status: &StatusResponse, after: Duration) -> String {
+    // A socket at its own place is found without being named.
+    let named =
+        if socket.own_folder { String::new() } else { format!(" --socket {}", socket.path.display()) };
+    let mut text = format!(
+        "\nA whole network runs in this process, and this client is registered (round {}, after {:.1} s).\n\
+         Type in another terminal (in a checkout, `cargo run --release --bin zipnetctl --` stands for zipnetctl):\n\n",
+        status.round,
+        after.as_secs_f32()
+    );
+    for verb in ["send --wait \"hello\"", "read", "status"] {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "    zipnetctl{named} {verb}");
+    }
+    text.push_str("\nPublished messages appear here as they come. Ctrl-C ends everything.\n\n");
+    text
+}
+
+/// A payload for a terminal: nothing that could move the cursor, change colours or turn the reading direction.
+fn escaped(payload: &[u8]) -> String {
+    let Ok(text) = std::str::from_utf8(payload) else {
+        return payload.escape_ascii().to_string();
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        if c.is_control() || invisible || c == '\\' {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_harm_a_terminal_is_escaped() {
+        assert_eq!(escaped("hällo wörld".as_bytes()), "hällo wörld");
+        assert_eq!(escaped(b"a\x1b[31m\n\r\\"), "a\\u{1b}[31m\\n\\r\\\\");
+        assert_eq!(escaped("a\u{202e}b\u{9b}".as_bytes()), "a\\u{202e}b\\u{9b}");
+        assert_eq!(escaped(&[0xff, b'a']), "\\xffa");
+    }
+}

@@ -1,0 +1,227 @@
+//! Flag, then environment, then file, then default; and what is refused.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use zipnetd::cli::Cli;
+use zipnetd::config::{Config, ConfigError, KEYS, Network, Real, StateDir, Surroundings};
+
+/// A process's surroundings, made up.
+struct World {
+    env: BTreeMap<String, OsString>,
+    uid: u32,
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let env = BTreeMap::from([("HOME".to_owned(), "/home/x".into())]);
+        Self { env, uid: 7, dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn file(self, text: &str) -> Self {
+        fs::write(self.path(), text).unwrap();
+        self
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("zipnetd.toml")
+    }
+
+    fn resolve(&self, args: &[&str]) -> Result<Config, ConfigError> {
+        let cli = Cli::try_parse_from([&["zipnetd"], args].concat()).unwrap();
+        let env = |name: &str| self.env.get(name).cloned();
+        Config::resolve(&cli, &Surroundings { env: &env, uid: self.uid, default_file: self.path() })
+    }
+
+    fn real(&self, args: &[&str]) -> Real {
+        match self.resolve(args).unwrap().network {
+            Network::Real(real) => *real,
+            Network::Dev => panic!("a dev network was not asked for"),
+        }
+    }
+
+    fn error(&self, args: &[&str]) -> String {
+        self.resolve(args).unwrap_err().to_string()
+    }
+}
+
+#[test]
+fn flag_beats_environment_beats_file_beats_default() {
+    let world = World::new().file("instance = 'of-file'\ncadence = 4\nuniverse = 'u'");
+    assert_eq!(world.real(&[]).instance.name, "of-file");
+    assert_eq!(world.real(&[]).universe, "u");
+    assert_eq!(world.resolve(&[]).unwrap().cadence.get(), 4);
+    let world = world.env("ZIPNET_INSTANCE", "of-env").env("ZIPNET_CADENCE", "3");
+    assert_eq!(world.real(&[]).instance.name, "of-env");
+    assert_eq!(world.resolve(&[]).unwrap().cadence.get(), 3);
+    assert_eq!(world.real(&["--instance", "of-flag"]).instance.name, "of-flag");
+    assert_eq!(world.resolve(&["--cadence", "2"]).unwrap().cadence.get(), 2);
+
+    let plain = World::new();
+    let config = plain.resolve(&["--instance", "a"]).unwrap();
+    assert_eq!(config.cadence.get(), 1);
+    assert_eq!((config.metrics, config.message, config.check), (None, None, false));
+    assert_eq!(config.log, "info");
+    assert_eq!(plain.real(&["--instance", "a"]).universe, "mosaik.universe");
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let world =
+        World::new().file("instance = 'of-file'").env("ZIPNET_INSTANCE", "").env("ZIPNET_METRICS", "");
+    assert_eq!(world.real(&[]).instance.name, "of-file");
+    assert_eq!(world.resolve(&[]).unwrap().metrics, None);
+}
+
+#[test]
+fn the_operators_one_shot_command_works() {
+    let peer = "ab".repeat(32);
+    let world = World::new().env("ZIPNET_INSTANCE", "acme.mainnet").env("ZIPNET_MESSAGE", "payload");
+    let real = world.real(&["--bootstrap", &peer]);
+    assert_eq!((real.instance.name.as_str(), real.instance.pin), ("acme.mainnet", None));
+    assert_eq!(real.bootstrap.len(), 1);
+    assert_eq!(world.resolve(&["--bootstrap", &peer]).unwrap().message.unwrap().0, "payload");
+}
+
+#[test]
+fn several_bootstrap_peers_come_from_every_place() {
+    let (a, b) = ("ab".repeat(32), format!("{}@127.0.0.1:9", "cd".repeat(32)));
+    let file = format!("instance = 'x'\nbootstrap = ['{a}', '{b}']");
+    assert_eq!(World::new().file(&file).real(&[]).bootstrap.len(), 2);
+    let world = World::new().env("ZIPNET_INSTANCE", "x").env("ZIPNET_BOOTSTRAP", &format!("{a}, {b}"));
+    assert_eq!(world.real(&[]).bootstrap.len(), 2);
+    assert_eq!(world.real(&["--bootstrap", &a, "--bootstrap", &b]).bootstrap.len(), 2);
+}
+
+#[test]
+fn metrics_are_on_loopback_unless_told_otherwise() {
+    let world = World::new().env("ZIPNET_INSTANCE", "x");
+    let metrics = |text: &str| world.resolve(&["--metrics", text]).unwrap().metrics.unwrap().to_string();
+    assert_eq!(metrics("9100"), "127.0.0.1:9100");
+    assert_eq!(metrics("0.0.0.0:9100"), "0.0.0.0:9100");
+    assert_eq!(metrics("[::1]:9100"), "[::1]:9100");
+    let error = world.error(&["--metrics", "localhost:1"]);
+    assert_eq!(error, "--metrics: `localhost:1` is neither IP:PORT nor a port");
+}
+
+#[test]
+fn an_error_names_the_place_and_the_value() {
+    let world = World::new().file("instance = 'x'\ncadence = 0");
+    let place = world.path().display().to_string();
+    assert_eq!(world.error(&[]), format!("`cadence` in {place}: `0` is not a number from 1 on"));
+    let world = World::new().env("ZIPNET_CADENCE", "often");
+    assert_eq!(world.error(&["--instance=x"]), "ZIPNET_CADENCE: `often` is not a number from 1 on");
+    let error = World::new().error(&["--instance=x#12"]);
+    assert!(error.starts_with("--instance: `12` is not a deployment id"), "{error}");
+    let error = World::new().error(&["--instance=x", "--relay=nowhere"]);
+    assert!(error.starts_with("--relay: ") && error.contains("`nowhere`"), "{error}");
+    let error = World::new().error(&["--instance=x", "--bootstrap=nobody"]);
+    assert!(error.starts_with("--bootstrap: ") && error.contains("`nobody`"), "{error}");
+    assert!(World::new().error(&["--instance=x", "--log=a=b=c"]).starts_with("--log: "));
+}
+
+#[test]
+fn without_an_instance_it_says_what_to_do() {
+    let error = World::new().resolve(&[]).unwrap_err();
+    assert_eq!(error, ConfigError::NoInstance);
+    assert!(error.to_string().contains("ZIPNET_INSTANCE") && error.to_string().contains("--dev"));
+}
+
+#[test]
+fn an_unknown_setting_in_the_file_is_an_error_with_a_suggestion() {
+    let error = World::new().file("instance = 'x'\ncadance = 2").error(&[]);
+    assert!(error.ends_with("unknown setting `cadance`, did you mean `cadence`?"), "{error}");
+    let error = World::new().file("colour = 'red'").error(&[]);
+    assert!(error.ends_with("unknown setting `colour`"), "{error}");
+    let error = World::new().file("[server]\nport = 1").error(&[]);
+    assert!(error.contains("unknown setting `server`"), "{error}");
+    let error = World::new().file("instance = 1.5").error(&[]);
+    assert!(error.contains("`instance` in ") && error.ends_with("a float is not possible here"), "{error}");
+}
+
+#[test]
+fn every_setting_can_stand_in_the_file() {
+    for key in KEYS {
+        let value = match key {
+            "cadence" | "metrics" => "9".to_owned(),
+            "listen" => "'127.0.0.1:1'".to_owned(),
+            "relay" => "'public'".to_owned(),
+            "bootstrap" => format!("'{}'", "ab".repeat(32)),
+            _ => "'x'".to_owned(),
+        };
+        let instance = if key == "instance" { "" } else { "instance = 'x'\n" };
+        World::new().file(&format!("{instance}{key} = {value}")).resolve(&[]).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_is_named_must_be_there_and_make_sense() {
+    let world = World::new().env("ZIPNET_INSTANCE", "x");
+    world.resolve(&[]).unwrap();
+    let error = world.error(&["--config", "/nonexistent/zipnetd.toml"]);
+    assert!(error.starts_with("cannot read /nonexistent/zipnetd.toml: "), "{error}");
+    let error = World::new().file("instance = 'x'\nmessage = 'secret payload").error(&[]);
+    assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
+}
+
+#[test]
+fn the_message_shows_in_no_error_and_in_no_debug_output() {
+    let long = "secret".repeat(20_000);
+    let error = World::new().env("ZIPNET_INSTANCE", "x").env("ZIPNET_MESSAGE", &long).error(&[]);
+    assert_eq!(error, "MessageTooLong: ZIPNET_MESSAGE has 120000 bytes, no deployment takes more than 65520");
+    let config =
+        World::new().env("ZIPNET_INSTANCE", "x").env("ZIPNET_MESSAGE", "secret").resolve(&[]).unwrap();
+    assert!(!format!("{config:?}").contains("secret"));
+    let mut world = World::new().env("ZIPNET_INSTANCE", "x");
+    world.env.insert("ZIPNET_MESSAGE".to_owned(), OsString::from_vec(vec![b's', 0xff]));
+    assert_eq!(world.error(&[]), "ZIPNET_MESSAGE: not UTF-8");
+}
+
+#[test]
+fn places_follow_systemd_then_the_user() {
+    let state = |world: &World| match world.resolve(&["--instance=x"]).unwrap().state_dir {
+        StateDir::At(dir) => dir,
+        StateDir::Temporary => panic!("only a dev network is temporary"),
+    };
+    let socket = |world: &World| world.resolve(&["--instance=x"]).unwrap().socket.path;
+    let world = World::new();
+    assert_eq!(state(&world), Path::new("/home/x/.local/state/zipnet"));
+    assert_eq!(socket(&world), Path::new("/tmp/zipnet-7/zipnetd.sock"));
+    let world = world.env("XDG_STATE_HOME", "/s").env("XDG_RUNTIME_DIR", "/r");
+    assert_eq!(state(&world), Path::new("/s/zipnet"));
+    assert_eq!(socket(&world), Path::new("/r/zipnet/zipnetd.sock"));
+    let world =
+        world.env("STATE_DIRECTORY", "/var/lib/zipnet:/other").env("RUNTIME_DIRECTORY", "/run/zipnet");
+    assert_eq!(state(&world), Path::new("/var/lib/zipnet"));
+    assert_eq!(socket(&world), Path::new("/run/zipnet/zipnetd.sock"));
+    let mut root = World::new();
+    root.uid = 0;
+    assert_eq!(socket(&root), Path::new("/run/zipnet/zipnetd.sock"));
+    let mut bare = World::new();
+    bare.env.clear();
+    assert_eq!(bare.resolve(&["--instance=x"]).unwrap_err(), ConfigError::NoStateDir);
+}
+
+#[test]
+fn a_dev_network_is_a_world_of_its_own() {
+    let world =
+        World::new().file("nonsense = 1").env("ZIPNET_INSTANCE", "acme").env("ZIPNET_BOOTSTRAP", "nonsense");
+    let config = world.resolve(&["--dev"]).unwrap();
+    assert!(matches!(config.network, Network::Dev));
+    assert_eq!(config.state_dir, StateDir::Temporary);
+    assert_eq!(config.socket.path, Path::new("/tmp/zipnet-7/dev.sock"));
+    assert!(config.socket.own_folder);
+    let config = world.resolve(&["--dev", "--state-dir=/s", "--socket=/x/y.sock"]).unwrap();
+    assert_eq!(config.state_dir, StateDir::At("/s".into()));
+    assert_eq!((config.socket.path.as_path(), config.socket.own_folder), (Path::new("/x/y.sock"), false));
+}
