@@ -1,0 +1,26 @@
+//! The binaries under test.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The path of one of the workspace's binaries. The first call builds all of them, so that no test runs an old one; with
+/// the tests, because their dependencies turn on features without which everything would be compiled once more.
+///
+/// # Panics
+/// When the build fails.
+pub fn bin(name: &str) -> PathBuf {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    let dir = DIR.get_or_init(|| {
+        let cargo = option_env!("CARGO").unwrap_or("cargo");
+        let built = Command::new(cargo)
+            .args(["build", "--release", "--workspace", "--bins", "--tests", "--quiet", "--locked"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "building the binaries failed");
+        let test = std::env::current_exe().expect("the test binary has a path");
+        let deps = test.parent().expect("it lies in target/release/deps");
+        deps.parent().expect("it lies in target/release/deps").to_owned()
+    });
+    dir.join(name)
+}

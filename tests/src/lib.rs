@@ -1,0 +1,13 @@
+//! A whole deployment of real processes on loopback, for the end-to-end tests: relay, servers, aggregator, daemons.
+
+mod bins;
+mod daemon;
+mod deployment;
+mod process;
+mod wait;
+
+pub use bins::bin;
+pub use daemon::{Daemon, Message};
+pub use deployment::{Deployment, DeploymentConfig};
+pub use process::Process;
+pub use wait::until;

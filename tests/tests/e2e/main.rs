@@ -1,0 +1,5 @@
+//! End to end: real binaries, real sockets, a real mosaik network on loopback.
+
+mod dev;
+mod processes;
+mod sigkill;
