@@ -19,7 +19,7 @@ use zipnet_dcnet::wire::AggregateCall;
 /// An envelope that is ahead of the header waits at most this long for it.
 const EARLY: Duration = Duration::from_secs(1);
 /// An aggregate is never waited for longer than this, whatever the leader says.
-const MAX_WAIT: Duration = Duration::from_secs(3_600);
+const MAX_WAIT: Duration = Duration::from_hours(1);
 
 struct Round {
     header: Header,

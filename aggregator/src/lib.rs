@@ -1,6 +1,7 @@
 //! The aggregator of zipnet: folds the envelopes of a round and gives the fold to the committee's leader. It holds no
 //! key that could unmask anybody; it is trusted for liveness only.
 
+pub mod cli;
 mod folding;
 mod follow;
 mod service;

@@ -17,8 +17,8 @@ fn decode<T: BorshDeserialize>(body: &[u8]) -> Result<T, Refusal> {
     borsh::from_slice(body).map_err(|e| Refusal::new(refusal::MALFORMED, format!("malformed: {e}")))
 }
 
-fn refused(error: Refused) -> Refusal {
-    let (code, reason) = match &error {
+fn refused(error: &Refused) -> Refusal {
+    let (code, reason) = match error {
         Refused::NotOpen(_) => (refusal::NOT_OPEN, "not_open"),
         Refused::Folded(_) => (refusal::NOT_OPEN, "folded"),
         Refused::NotYours(_) => (refusal::FORBIDDEN, "not_yours"),
@@ -35,11 +35,12 @@ impl Service {
         match kind {
             Kind::Envelope => {
                 let client = from.bundle.client_id();
-                self.0.envelope(client, decode(&body)?).await.map_err(refused)?;
+                self.0.envelope(client, decode(&body)?).await.map_err(|e| refused(&e))?;
                 Ok(Vec::new())
             }
             Kind::Aggregate => {
-                let aggregate = self.0.aggregate(from.peer_id, &decode(&body)?).await.map_err(refused)?;
+                let aggregate =
+                    self.0.aggregate(from.peer_id, &decode(&body)?).await.map_err(|e| refused(&e))?;
                 Ok(encode(&aggregate))
             }
             _ => Err(Refusal::new(Refusal::NOT_ALLOWED, "an aggregator does not answer this")),

@@ -3,10 +3,10 @@
 //! [`state`] is what the log adds up to and [`core`] what one server does about it, both pure; [`raft`] replicates the
 //! log; [`server`] is the process around them.
 
+pub mod cli;
 pub mod core;
 pub mod entry;
 pub mod raft;
-
 pub mod server;
 pub mod state;
 

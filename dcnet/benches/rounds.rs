@@ -1,5 +1,5 @@
 //! What a round costs: `cargo bench -p zipnet-dcnet`. The raw keystream of the `chacha20` crate on the same bytes is measured
-//! in turn with each partial, and the ratio printed; docs/protocol.md, section 16, says what the figures are here.
+//! in turn with each partial, and the ratio printed; docs/protocol.md, section 17, says what the figures are here.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 #![allow(clippy::disallowed_methods, reason = "the clock is what a benchmark is for")]
@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use common::{Dice, Network, register};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use zipnet_dcnet::aggregate::Fold;
 use zipnet_dcnet::chain::PadKey;
 use zipnet_dcnet::identity::Identity;
@@ -49,57 +48,59 @@ fn raw(keys: &[[u8; 32]], out: &mut [u8]) {
     }
 }
 
-fn partial(c: &mut Criterion) {
-    let mut group = c.benchmark_group("partial");
-    group.sample_size(20);
+/// Median and best of runs that take about a second together; each run is `inner` repetitions on fresh input from `setup`.
+/// No bench framework: the ones there are turn on features of shared dependencies, and all of mosaik would be compiled
+/// once more for it.
+fn bench<I, O>(name: &str, inner: u32, mut setup: impl FnMut() -> I, mut run: impl FnMut(I) -> O) {
+    let mut times = Vec::new();
+    let begin = Instant::now();
+    while times.len() < 5 || begin.elapsed() < Duration::from_secs(1) {
+        let inputs: Vec<I> = (0..inner).map(|_| setup()).collect();
+        let start = Instant::now();
+        for input in inputs {
+            black_box(run(black_box(input)));
+        }
+        times.push(start.elapsed() / inner);
+    }
+    times.sort_unstable();
+    println!("{name:<50} median {:>10.2?}   best {:>10.2?}", times[times.len() / 2], times[0]);
+}
+
+fn partial() {
     for bytes in SIZES {
         for clients in CLIENTS {
             let keys = pad_keys(clients);
             let plain: Vec<[u8; 32]> = keys.iter().map(|k| *k.expose()).collect();
-            let name = format!("{clients} clients, {bytes} bytes");
-            group.throughput(Throughput::Bytes((clients * bytes) as u64));
-            group.bench_function(BenchmarkId::new("one core", &name), |b| b.iter(|| pad::sum(&keys, bytes)));
-            group.bench_function(BenchmarkId::new("all cores", &name), |b| {
-                b.iter(|| pad::sum_parallel(&keys, bytes));
-            });
+            let name = |what| format!("{clients} clients, {bytes} bytes, {what}");
+            bench(&name("one core"), 1, || (), |()| pad::sum(&keys, bytes));
+            bench(&name("all cores"), 1, || (), |()| pad::sum_parallel(&keys, bytes));
             let mut out = vec![0; bytes];
-            group.bench_function(BenchmarkId::new("raw keystream", &name), |b| {
-                b.iter(|| raw(&plain, black_box(&mut out)));
-            });
+            bench(&name("raw keystream"), 1, || (), |()| raw(&plain, black_box(&mut out)));
         }
     }
-    group.finish();
 }
 
-fn client(c: &mut Criterion) {
-    let mut group = c.benchmark_group("seal");
+fn client() {
     let params = params(SIZES[0]);
     for servers in [3, 5, 10] {
         let content = || Content { token: std::num::NonZeroU32::new(7), message: Some((3, b"hello")) };
-        group.bench_function(BenchmarkId::new("servers", servers), |b| {
-            b.iter_batched(
-                || pad_keys(servers),
-                |keys| seal(&params, &[1; 32], keys, &content()).unwrap(),
-                criterion::BatchSize::SmallInput,
-            );
-        });
+        let seal = |keys| seal(&params, &[1; 32], keys, &content()).unwrap();
+        bench(&format!("seal for {servers} servers"), 10, || pad_keys(servers), seal);
     }
-    group.finish();
-    c.bench_function("pad key and next chain", |b| {
-        let mut dice = Dice::new(1);
-        let (id, server) = (Identity::from_seed(dice.secret()), Identity::from_seed(dice.secret()));
-        let (mut chain, ..) =
-            register(&id, &server, zipnet_dcnet::ids::DeploymentId([1; 32]), [1; 32], 1, &mut dice);
-        b.iter(|| chain.take(chain.at(), &[1; 32]).unwrap());
-    });
-    c.bench_function("registration, both sides", |b| {
-        let mut dice = Dice::new(1);
-        let (id, server) = (Identity::from_seed(dice.secret()), Identity::from_seed(dice.secret()));
-        b.iter(|| register(&id, &server, zipnet_dcnet::ids::DeploymentId([1; 32]), [1; 32], 1, &mut dice));
-    });
+    let mut dice = Dice::new(1);
+    let (id, server) = (Identity::from_seed(dice.secret()), Identity::from_seed(dice.secret()));
+    let deployment = zipnet_dcnet::ids::DeploymentId([1; 32]);
+    let (mut chain, ..) = register(&id, &server, deployment, [1; 32], 1, &mut dice);
+    bench("pad key and next chain", 100, || (), |()| chain.take(chain.at(), &[1; 32]).unwrap());
+    bench(
+        "registration, both sides",
+        1,
+        || (),
+        |()| register(&id, &server, deployment, [1; 32], 1, &mut dice),
+    );
 }
 
-fn fold_and_peel(c: &mut Criterion) {
+fn fold_and_peel() {
     for bytes in SIZES {
         let params = params(bytes);
         let net = Network::new(params.clone(), 3, 3, 1);
@@ -109,16 +110,19 @@ fn fold_and_peel(c: &mut Criterion) {
         let empty = Fold::new(&params, &header);
         let mut fold = empty.clone();
         let mut envelope = Envelope { round: header.round, index: 0, vector: vec![5; bytes] };
-        c.bench_function(&format!("fold an envelope of {bytes} bytes"), |b| {
-            b.iter(|| {
+        bench(
+            &format!("fold an envelope of {bytes} bytes"),
+            100,
+            || (),
+            |()| {
                 if envelope.index == header.roster_len {
                     envelope.index = 0;
                     fold = empty.clone();
                 }
                 fold.add(black_box(&envelope)).unwrap();
                 envelope.index += 1;
-            });
-        });
+            },
+        );
     }
     let params = params(SIZES[0]);
     let mut dice = Dice::new(3);
@@ -129,12 +133,10 @@ fn fold_and_peel(c: &mut Criterion) {
             pad::xor(&mut cells, &seal(&params, &[1; 32], Vec::new(), &content).unwrap());
         }
         cells.truncate(params.cell_bytes());
-        c.bench_function(&format!("peel {tokens} tokens from 256 cells"), |b| {
-            b.iter(|| peel(&[1; 32], black_box(&cells)));
-        });
+        bench(&format!("peel {tokens} tokens from 256 cells"), 10, || (), |()| peel(&[1; 32], &cells));
     }
     let junk = dice.vec(params.cell_bytes());
-    c.bench_function("peel 256 hostile cells", |b| b.iter(|| peel(&[1; 32], black_box(&junk))));
+    bench("peel 256 hostile cells", 10, || (), |()| peel(&[1; 32], &junk));
 }
 
 /// Best of many short runs, taken in turn, so that what else the machine does hits both alike.
@@ -166,17 +168,9 @@ fn ratios() {
     }
 }
 
-criterion_group! {
-    name = rounds;
-    config = Criterion::default()
-        .without_plots()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2));
-    targets = partial, client, fold_and_peel
-}
-
 fn main() {
-    rounds();
+    partial();
+    client();
+    fold_and_peel();
     ratios();
-    Criterion::default().configure_from_args().final_summary();
 }

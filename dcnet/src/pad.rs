@@ -13,9 +13,11 @@ const STACK: usize = 2_048;
 
 /// XORs the pad of `key` (nonce 0) into every byte of `vector`.
 pub fn apply(key: &PadKey, vector: &mut [u8]) {
-    scrubbed::<STACK, _>(|| {
-        ChaCha20::new((&**key.0).into(), &[0; 12].into()).apply_keystream(vector);
-    });
+    scrubbed::<STACK, _>(|| keystream(key, vector));
+}
+
+fn keystream(key: &PadKey, vector: &mut [u8]) {
+    ChaCha20::new((&**key.0).into(), &[0; 12].into()).apply_keystream(vector);
 }
 
 /// XORs `from` into `into`; both have the same length.
@@ -29,9 +31,11 @@ pub fn xor(into: &mut [u8], from: &[u8]) {
 /// XOR of the pads of all keys, on the calling thread.
 pub fn sum(keys: &[PadKey], bytes: usize) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(vec![0; bytes]);
-    for key in keys {
-        apply(key, &mut out);
-    }
+    scrubbed::<STACK, _>(|| {
+        for key in keys {
+            keystream(key, &mut out);
+        }
+    });
     out
 }
 

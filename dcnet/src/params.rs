@@ -9,8 +9,8 @@ pub const MAX_SLOTS: u32 = 4_096;
 pub const MAX_SLOT_BYTES: u32 = 65_536;
 /// Smallest slot: one byte of block and the tag.
 pub const MIN_SLOT_BYTES: u32 = TAG_BYTES as u32 + 1;
-/// Largest round vector, in bytes: what an envelope frame holds.
-pub const MAX_VECTOR_BYTES: usize = 1_000_000;
+/// Largest round vector, in bytes: an entry of the committee's log holds a partial, and a fold of several aggregates.
+pub const MAX_VECTOR_BYTES: usize = 262_144;
 /// Bytes of a slot's tag.
 pub const TAG_BYTES: usize = 16;
 /// Bytes of a reservation cell.

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 pub fn bin(name: &str) -> PathBuf {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     let dir = DIR.get_or_init(|| {
-        let cargo = option_env!("CARGO").unwrap_or("cargo");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
             .args(["build", "--release", "--workspace", "--bins", "--tests", "--quiet", "--locked"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))

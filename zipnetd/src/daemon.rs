@@ -30,6 +30,9 @@ const CONTROL_GRACE: Duration = Duration::from_secs(2);
 /// Ending at once takes at most this long: tasks, links, universe.
 const END_GRACE: Duration = Duration::from_secs(15);
 
+/// What tasks left behind get to end.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
 /// How the daemon ended, as an exit code.
 pub type Code = u8;
 
@@ -37,7 +40,16 @@ pub type Code = u8;
 ///
 /// # Errors
 /// [`Failure`]; its exit code and hint say more.
-pub async fn run(config: Config, uid: u32) -> Result<Code, Failure> {
+pub fn run(config: Config, uid: u32) -> Result<Code, Failure> {
+    // Here and not in `main`: what `block_on` runs is compiled where it is called, and only once per change of this crate.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| Failure::System { action: "start threads", source })?;
+    let ended = runtime.block_on(run_in(config, uid));
+    runtime.shutdown_timeout(SHUTDOWN);
+    ended
+}
+
+async fn run_in(config: Config, uid: u32) -> Result<Code, Failure> {
     let mut signals = Signals::new()?;
     if !config.check {
         // Before anything is started: a daemon that runs already is the most likely failure.

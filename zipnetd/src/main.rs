@@ -1,7 +1,6 @@
 //! `zipnetd`: parse, configure, log, run, drain within a deadline, exit code.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use nix::sys::stat::{Mode, umask};
@@ -9,9 +8,6 @@ use zipnetd::cli::Cli;
 use zipnetd::config::{Config, DEFAULT_FILE, Surroundings};
 use zipnetd::failure::Failure;
 use zipnetd::{daemon, telemetry};
-
-/// What tasks left behind get to end.
-const SHUTDOWN: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     umask(Mode::from_bits_truncate(0o077));
@@ -23,13 +19,7 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error.into()),
     };
     telemetry::start(&config.log);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(source) => return failed(&Failure::System { action: "start threads", source }),
-    };
-    let ended = runtime.block_on(daemon::run(config, uid));
-    runtime.shutdown_timeout(SHUTDOWN);
-    match ended {
+    match daemon::run(config, uid) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failed(&failure),
     }

@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 /// 1 while every server of the last header has this client's present session on its roster.
 pub const REGISTERED: &str = "zipnet_client_registered";
-/// Rounds whose end was seen, final and abandoned.
+/// Final rounds seen, verified.
 pub const ROUNDS: &str = "zipnet_rounds_seen_total";
 /// Participants of the last final record.
 pub const PARTICIPANTS: &str = "zipnet_round_participants";
@@ -84,7 +84,7 @@ pub fn start(addr: SocketAddr) -> Result<(), MetricsError> {
         REGISTERED,
         "1 while all servers of the last header have this client's session on their roster"
     );
-    describe_counter!(ROUNDS, "rounds whose end was seen");
+    describe_counter!(ROUNDS, "final rounds seen, verified");
     describe_gauge!(PARTICIPANTS, "participants of the last final record");
     describe_gauge!(SERVERS, "servers of the last final record");
     describe_gauge!(BUILD, "always 1, labelled with the version");
@@ -101,11 +101,9 @@ pub(crate) fn registered(yes: bool) {
     gauge!(REGISTERED).set(if yes { 1.0 } else { 0.0 });
 }
 
-/// A round ended, with the participants and servers of its record if it is final.
-pub(crate) fn round_ended(record: Option<(u32, u32)>) {
+/// A record that counts was seen.
+pub(crate) fn record_seen(participants: u32, servers: u32) {
     counter!(ROUNDS).increment(1);
-    if let Some((participants, servers)) = record {
-        gauge!(PARTICIPANTS).set(participants);
-        gauge!(SERVERS).set(servers);
-    }
+    gauge!(PARTICIPANTS).set(participants);
+    gauge!(SERVERS).set(servers);
 }

@@ -243,19 +243,3 @@ async fn a_round_that_is_overtaken_ends_the_wait() {
     b.open(2);
     assert_eq!(waiting.await.err(), Some(Refused::UnknownHeader));
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn progress_never_goes_back() {
-    for _ in 0..200 {
-        let b = Arc::new(bench(LONG));
-        b.open(1);
-        let tasks = (0..CLIENTS).map(|n| {
-            let b = b.clone();
-            tokio::spawn(async move { b.send(1, n).await })
-        });
-        for task in tasks.collect::<Vec<_>>() {
-            task.await.unwrap().unwrap();
-        }
-        assert_eq!(*b.folding.progress.borrow(), (1, CLIENTS.into()));
-    }
-}

@@ -103,3 +103,79 @@ impl Chains {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use zeroize::Zeroizing;
+    use zipnet_dcnet::identity::Identity;
+    use zipnet_dcnet::ids::DeploymentId;
+    use zipnet_dcnet::register::{self, Pending};
+    use zipnet_dcnet::roster::Entry;
+
+    use super::*;
+
+    const DEPLOYMENT: DeploymentId = DeploymentId([1; 32]);
+    const H: HeaderDigest = [2; 32];
+
+    /// Chains from round 5 on with these clients, and their roster.
+    fn chains(clients: u8) -> (Chains, Roster) {
+        let server = Identity::from_seed(Zeroizing::new([100; 32]));
+        let (mut chains, mut entries) = (Chains::default(), Vec::new());
+        for n in 0..clients {
+            let client = Identity::from_seed(Zeroizing::new([n; 32]));
+            let random = Zeroizing::new([n + 1; 32]);
+            let session = [n; 32];
+            let (_, request) =
+                Pending::new(&client, DEPLOYMENT, server.peer_id(), [3; 32], session, Vec::new(), &random);
+            let (chain, answer) =
+                register::answer(&server, DEPLOYMENT, [3; 32], 5, &request, &random).unwrap();
+            let id = client.client_bundle().client_id();
+            assert!(chains.insert(id, session, Shared { chain, answer, since: 0 }));
+            entries.push(Entry { client: id, session, vouches: Vec::new() });
+        }
+        (chains, Roster::new(entries).unwrap())
+    }
+
+    fn ats(chains: &Chains) -> Vec<u64> {
+        chains.iter().map(|s| s.chain.at()).collect()
+    }
+
+    #[test]
+    fn no_pad_twice_whatever_is_asked() {
+        let (mut chains, roster) = chains(4);
+        assert_eq!(chains.take(6, &H, &roster, [0, 2].into_iter()).unwrap().len(), 2);
+        assert_eq!(ats(&chains), [7; 4], "participant or not");
+        // The same again, for others, under another header, for an earlier round.
+        assert!(chains.take(6, &H, &roster, [0, 2].into_iter()).is_none());
+        assert!(chains.take(6, &H, &roster, [1, 3].into_iter()).is_none());
+        assert!(chains.take(6, &[9; 32], &roster, [1].into_iter()).is_none());
+        assert!(chains.take(5, &H, &roster, [1].into_iter()).is_none());
+        assert!(chains.take(7, &H, &roster, 0..4).is_some());
+    }
+
+    #[test]
+    fn a_missing_chain_gives_nothing_and_the_round_is_done_all_the_same() {
+        let (mut chains, mut roster) = chains(3);
+        let stranger = Entry { client: ClientId([0; 32]), session: [0; 32], vouches: Vec::new() };
+        roster = Roster::new(roster.entries().iter().cloned().chain([stranger]).collect()).unwrap();
+        assert!(chains.take(8, &H, &roster, 0..4).is_none());
+        assert_eq!((chains.done(), ats(&chains)), (8, vec![9; 3]));
+        assert!(chains.take(8, &H, &roster, 1..4).is_none(), "nor without the missing one");
+        assert!(chains.take(9, &H, &roster, [99].into_iter()).is_none(), "nor for who is not in the roster");
+    }
+
+    #[test]
+    fn a_finished_round_gives_nothing() {
+        let (mut chains, roster) = chains(3);
+        chains.finish(20);
+        assert_eq!((chains.done(), ats(&chains)), (20, vec![21; 3]));
+        assert!(chains.take(20, &H, &roster, 0..3).is_none());
+        chains.finish(10);
+        assert_eq!(chains.done(), 20, "done never goes back");
+        // Further than a chain may move: dropped, and the client registers again.
+        chains.finish(21 + zipnet_dcnet::chain::MAX_STEPS + 1);
+        assert_eq!(ats(&chains), Vec::<u64>::new());
+    }
+}

@@ -29,7 +29,7 @@ pub use error::{LogError, ProposeError};
 pub use log::Log;
 
 /// Longest entry in bytes.
-pub const MAX_ENTRY_BYTES: usize = 512 * 1024;
+pub const MAX_ENTRY_BYTES: usize = 1536 * 1024;
 /// Longest snapshot in bytes that a machine may make or be sent.
 pub const MAX_SNAPSHOT_BYTES: usize = 256 * 1024 * 1024;
 /// Longest body of a call between members, in bytes, either way.

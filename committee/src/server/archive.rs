@@ -37,7 +37,7 @@ impl Archive {
         let mut batch = Batch::default();
         let mut span = *lock(&self.span);
         for (round, ended) in &fresh {
-            batch.put(TREE, &round.to_be_bytes(), &encode(ended));
+            batch.put(TREE, round.to_be_bytes(), encode(ended));
             span = match span {
                 Some((first, last)) if *round <= last + 1 => Some((first.min(*round), last.max(*round))),
                 _ => Some((*round, *round)),

@@ -13,6 +13,10 @@ use zipnet_dcnet::wire::AggregateCall;
 use zipnet_network::links::Kind;
 
 use super::directory::Directory;
+use crate::raft::MAX_ENTRY_BYTES;
+
+/// What an entry holds besides its aggregates.
+const ENTRY_MARGIN: usize = 1_024;
 
 /// What an aggregator gets beyond the fold deadline to bring its answer over.
 const GRACE: Duration = Duration::from_secs(1);
@@ -30,41 +34,49 @@ pub(super) async fn collect(
     let call = AggregateCall { header_digest, within_ms, without };
     let asked = header.aggregators.iter().map(|a| ask(directory, *a, &call));
     let mut fold = Fold::new(params, header);
-    let mut parts = Vec::new();
-    for (aggregator, answer) in join_all(asked).await {
-        let mut answer = answer;
-        if matches!(merge(&mut fold, header, aggregator, answer.as_ref()), Some(FoldError::Overlap(_))) {
+    let (mut parts, mut room) = (Vec::new(), MAX_ENTRY_BYTES - ENTRY_MARGIN);
+    for (aggregator, mut answer) in join_all(asked).await {
+        let mut error = merge(&mut fold, header, aggregator, answer.as_ref(), room);
+        if matches!(error, Some(FoldError::Overlap(_))) {
             let again = AggregateCall { without: fold.participants.clone(), within_ms: 0, ..call.clone() };
             answer = ask(directory, aggregator, &again).await.1;
-            if merge(&mut fold, header, aggregator, answer.as_ref()).is_some() {
-                answer = None;
-            }
+            error = merge(&mut fold, header, aggregator, answer.as_ref(), room);
         }
-        parts.extend(answer.filter(|a| is_in(&fold, a)));
+        match (answer, error) {
+            (Some(part), None) => {
+                room -= len(&part);
+                parts.push(part);
+            }
+            (Some(_), Some(error)) => {
+                warn!(aggregator = %aggregator.short(), %error, round = header.round, "aggregate refused");
+            }
+            (None, _) => {}
+        }
     }
     parts
 }
 
-/// Folds a trial in; what stands against it, if anything does.
+/// Bytes of an aggregate in the log's entry.
+fn len(part: &Signed<Aggregate>) -> usize {
+    encode(part).len()
+}
+
+/// Folds a part in that has at most `room` bytes; what stands against it, if anything does.
 fn merge(
     fold: &mut Fold,
     header: &Header,
     from: PeerId,
     answer: Option<&Signed<Aggregate>>,
+    room: usize,
 ) -> Option<FoldError> {
-    let aggregate = answer?.verify().ok().filter(|a| a.aggregator == from);
+    let answer = answer?;
+    let aggregate = answer.verify().ok().filter(|a| a.aggregator == from);
     let result = match aggregate {
-        Some(aggregate) => fold.merge(header, aggregate),
+        Some(aggregate) if len(answer) <= room => fold.merge(header, aggregate),
+        Some(_) => Err(FoldError::Length { given: len(answer), expected: room }),
         None => Err(FoldError::NotAggregator(from)),
     };
-    let error = result.err()?;
-    warn!(aggregator = %from.short(), %error, round = header.round, "aggregate refused");
-    Some(error)
-}
-
-fn is_in(fold: &Fold, answer: &Signed<Aggregate>) -> bool {
-    let a = answer.trusted();
-    a.header_digest == fold.header_digest && a.participants.ones().all(|i| fold.participants.get(i))
+    result.err()
 }
 
 async fn ask(

@@ -38,8 +38,9 @@ impl Service {
                 }
                 let now = shared.now();
                 let applied = shared.applied();
-                let answer =
-                    core.register(now, &applied.state, &*shared.admission, &request).map_err(refused)?;
+                let answer = core
+                    .register(now, &applied.state, &*shared.admission, &request)
+                    .map_err(|e| refused(&e))?;
                 RegisterReply::Answer(Box::new(answer))
             }
         };
@@ -93,8 +94,8 @@ impl Service {
     }
 }
 
-fn refused(error: RegisterRefused) -> Refusal {
-    let code = match &error {
+fn refused(error: &RegisterRefused) -> Refusal {
+    let code = match error {
         RegisterRefused::Request(RegisterError::Mismatch("boot")) => refusal::BOOT,
         RegisterRefused::Request(_) => refusal::MALFORMED,
         RegisterRefused::Admission(_) => refusal::NOT_ADMITTED,

@@ -31,6 +31,11 @@ impl Audit {
                     "R4: two headers signed for round {}",
                     s.round
                 );
+                assert!(
+                    !durable.may_sign(s.round, &[0; 32]),
+                    "R4: header {} signed without its mark",
+                    s.round
+                );
             }
             Entry::RecordSignature(s) => {
                 let before = self.records.insert((server, s.round), s.signature);

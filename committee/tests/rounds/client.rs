@@ -19,6 +19,9 @@ use zipnet_dcnet::reservation::owners;
 use zipnet_dcnet::roster::Roster;
 use zipnet_dcnet::seal::{Content, Envelope, seal};
 
+/// A client that is not listed for so many rounds starts a new session.
+const UNLISTED: u32 = 8;
+
 struct Registration {
     boot: [u8; 32],
     chain: Chain,
@@ -43,6 +46,8 @@ pub(crate) struct Client {
     token: Option<(u64, NonZeroU32)>,
     /// The last round it looked at.
     seen: u64,
+    /// Rounds in a row that did not list it although it is registered.
+    unlisted: u32,
 }
 
 impl Client {
@@ -55,6 +60,7 @@ impl Client {
             registrations: BTreeMap::new(),
             token: None,
             seen: 0,
+            unlisted: 0,
         };
         client.restart(rng);
         client
@@ -69,6 +75,7 @@ impl Client {
         rng.fill_bytes(&mut self.session);
         self.registrations.clear();
         self.token = None;
+        self.unlisted = 0;
     }
 
     /// Registers with a server, unless it has or cannot.
@@ -110,13 +117,21 @@ impl Client {
         }
         self.seen = header.round;
         let digest = signed.verify(state.descriptor(), &state.deployment()).unwrap();
-        let index = roster.index(&self.id())?;
-        let entry = &roster.entries()[index as usize];
         let mine = |server: &PeerId| Some(self.registrations.get(server)?.vouch);
         let vouches: Option<Vec<_>> = header.servers.iter().map(mine).collect();
-        if entry.session != self.session || Some(&entry.vouches) != vouches.as_ref() {
+        let listed = roster.index(&self.id()).filter(|index| {
+            let entry = &roster.entries()[*index as usize];
+            entry.session == self.session && Some(&entry.vouches) == vouches.as_ref()
+        });
+        let Some(index) = listed else {
+            // Registered with all of them, and still not in: as if evicted.
+            self.unlisted += u32::from(vouches.is_some());
+            if self.unlisted == UNLISTED {
+                self.restart(rng);
+            }
             return None;
-        }
+        };
+        self.unlisted = 0;
         let params = &state.descriptor().params;
         let last = state.last();
         let before = last.map_or(0, zipnet_dcnet::record::Record::count);

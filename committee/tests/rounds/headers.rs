@@ -11,7 +11,7 @@ pub(crate) fn policies(net: &mut Net, of: impl Fn(usize) -> Vec<usize>) {
         let mut policy: Vec<PeerId> = of(i).into_iter().map(|a| net.aggregators[a].peer_id()).collect();
         policy.sort();
         let s = &mut net.servers[i];
-        s.aggregators = policy.clone();
+        s.aggregators.clone_from(&policy);
         let seed = zeroize::Zeroizing::new([i as u8 + 1; 32]);
         s.core = Core::new(s.identity.clone(), policy, Marks::default(), &seed);
     }

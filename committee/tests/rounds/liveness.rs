@@ -1,9 +1,7 @@
 //! What must not stop the rounds.
 
-use rand_core::Rng;
 use zipnet_committee::entry::Entry;
 
-use crate::client::Client;
 use crate::net::{Net, identity};
 
 #[test]
@@ -69,12 +67,9 @@ fn rounds_open_while_clients_register_without_pause() {
     let from = net.state().opened();
     let start = net.now;
     while net.now < start + 15_000 {
-        let mut rng = net.rng.clone();
-        net.rng.next_u64();
         // Twenty newcomers a second, each vouched for by three servers.
-        if net.now % 50 == 0 {
-            let newcomer = Client::new(identity(&mut rng), &mut rng);
-            net.clients.push(newcomer);
+        if net.now.is_multiple_of(50) {
+            net.newcomer();
         }
         net.tick();
     }
@@ -90,9 +85,7 @@ fn a_registration_outlives_an_outage_of_the_log() {
     net.rounds(2);
     // No entry gets into the log for five minutes, in which a client comes.
     net.hold = Some(Box::new(|_| true));
-    let mut rng = net.rng.clone();
-    let newcomer = Client::new(identity(&mut rng), &mut rng);
-    net.clients.push(newcomer);
+    net.newcomer();
     net.run(300_000);
     net.held.clear();
     net.hold = None;

@@ -5,8 +5,8 @@
 mod abandon;
 mod adversary;
 mod audit;
+mod chaos;
 mod client;
-mod debugx;
 mod flow;
 mod headers;
 mod leader;

@@ -137,8 +137,7 @@ fn vouches_for_who_is_no_client_or_was_evicted() {
     let server = net.servers[2].identity.server_bundle();
     assert!(matches!(refused(net.state(), &vouch(&net, server, [5; 32])), Refused::Vouch(_)));
     let (client, old) = (net.clients[0].identity.client_bundle(), net.clients[0].session);
-    let mut rng = net.rng.clone();
-    net.clients[0].restart(&mut rng);
+    net.new_session(0);
     net.until("it took over", |n| n.state().registry().is_evicted(&old));
     assert!(matches!(refused(net.state(), &vouch(&net, client, old)), Refused::Vouch(_)));
 }

@@ -7,7 +7,7 @@ use anyhow::ensure;
 use zipnet_tests::{Daemon, Deployment, DeploymentConfig, until};
 
 /// Fast rounds, and sets as small as the test is.
-pub const PARAMS: &[&str] = &[
+pub(crate) const PARAMS: &[&str] = &[
     "round_period_ms=1000",
     "fold_deadline_ms=700",
     "round_deadline_ms=6000",

@@ -88,3 +88,125 @@ impl Chain {
         out
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use zeroize::Zeroizing;
+    use zipnet_dcnet::aggregate::Bitmap;
+    use zipnet_dcnet::header::Header;
+    use zipnet_dcnet::identity::Identity;
+    use zipnet_dcnet::params::Params;
+
+    use super::*;
+
+    /// A committee of three that signs whatever a test wants.
+    pub(crate) struct Committee {
+        pub servers: Vec<Identity>,
+        pub descriptor: Descriptor,
+    }
+
+    impl Committee {
+        pub(crate) fn new() -> Self {
+            let mut servers: Vec<_> = (1..=3).map(|n| Identity::from_seed(Zeroizing::new([n; 32]))).collect();
+            servers.sort_by_key(Identity::peer_id);
+            let ids = servers.iter().map(Identity::peer_id).collect();
+            let descriptor = Descriptor::new("test", Params::dev(3), ids).unwrap();
+            Self { servers, descriptor }
+        }
+
+        /// The record of a round with one message, signed by the first `signers` servers.
+        pub(crate) fn record(&self, round: u64, prev: RecordDigest, signers: usize) -> SignedRecord {
+            let mut participants = Bitmap::new(5);
+            (0..5).for_each(|i| participants.set(i));
+            let record = Record {
+                deployment: self.descriptor.id(),
+                round,
+                header_digest: [round as u8; 32],
+                aggregate_digest: [0; 32],
+                prev,
+                participants,
+                servers: self.descriptor.servers.clone(),
+                reservations: Vec::new(),
+                messages: vec![(2, format!("round {round}").into_bytes())],
+                garbled: Vec::new(),
+            };
+            let signatures = self.servers[..signers].iter().map(|s| (s.peer_id(), record.sign(s))).collect();
+            SignedRecord { record, signatures }
+        }
+
+        /// Records of these rounds, each on top of the one before.
+        pub(crate) fn records(&self, rounds: &[u64], signers: usize) -> Vec<SignedRecord> {
+            let mut prev = self.descriptor.id().0;
+            rounds
+                .iter()
+                .map(|round| {
+                    let signed = self.record(*round, prev, signers);
+                    prev = signed.record.digest();
+                    signed
+                })
+                .collect()
+        }
+
+        pub(crate) fn header(&self, round: u64, prev: RecordDigest, signers: usize) -> SignedHeader {
+            let header = Header {
+                deployment: self.descriptor.id(),
+                round,
+                prev,
+                servers: self.descriptor.servers.clone(),
+                aggregators: vec![self.descriptor.servers[0]],
+                roster: [0; 32],
+                roster_len: 5,
+            };
+            let signatures = self.servers[..signers].iter().map(|s| header.sign(s)).collect();
+            SignedHeader { header, signatures }
+        }
+    }
+
+    fn rounds(counted: &[Counted]) -> Vec<u64> {
+        counted.iter().map(|c| c.record.round).collect()
+    }
+
+    #[test]
+    fn a_record_counts_when_all_signed_and_takes_its_ancestors_along() {
+        let committee = Committee::new();
+        let mut partly = committee.records(&[1, 2, 4], 2);
+        let whole = committee.record(5, partly[2].record.digest(), 3);
+        let mut chain = Chain::new(committee.descriptor.clone(), 1);
+        partly.swap(0, 1);
+        for signed in &partly {
+            assert!(chain.record(signed).unwrap().is_empty());
+        }
+        assert_eq!(rounds(&chain.record(&whole).unwrap()), [1, 2, 4, 5]);
+        assert!(chain.record(&whole).unwrap().is_empty(), "each once");
+        assert!(chain.record(&partly[0]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_header_that_counts_makes_the_record_it_stands_on_count() {
+        let committee = Committee::new();
+        let first = committee.record(1, committee.descriptor.id().0, 2);
+        let digest = first.record.digest();
+        let mut chain = Chain::new(committee.descriptor.clone(), 1);
+        chain.record(&first).unwrap();
+        assert!(chain.header(&committee.header(2, [9; 32], 3)).unwrap().is_empty(), "another record");
+        assert!(chain.header(&committee.header(2, digest, 2)).is_err(), "not all signed");
+        assert_eq!(rounds(&chain.header(&committee.header(2, digest, 3)).unwrap()), [1]);
+    }
+
+    #[test]
+    fn what_is_no_ancestor_never_counts_and_a_forged_record_is_refused() {
+        let committee = Committee::new();
+        let mut chain = Chain::new(committee.descriptor.clone(), 1);
+        let fork = committee.record(1, [7; 32], 0);
+        assert!(chain.record(&fork).unwrap().is_empty(), "nobody signed it");
+        let real = committee.records(&[2, 3], 3);
+        assert_eq!(
+            rounds(&chain.record(&real[1]).unwrap()),
+            [3],
+            "round 2 is not there, round 1 no ancestor"
+        );
+        let mut forged = committee.record(4, real[1].record.digest(), 3);
+        forged.record.messages[0].1.push(b'!');
+        assert!(chain.record(&forged).is_err());
+    }
+}

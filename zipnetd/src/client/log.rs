@@ -13,6 +13,7 @@ use zipnet_dcnet::record::{Record, SignedRecord};
 use zipnet_dcnet::wire::Ended;
 
 use super::chain::{Chain, Counted};
+use crate::metrics;
 
 /// Rounds that are kept in memory.
 const MAX_ROUNDS: usize = 1_024;
@@ -93,7 +94,9 @@ impl Log {
     }
 
     fn add(&self, mut kept: MutexGuard<'_, Kept>, counted: Vec<Counted>) {
-        for page in counted.into_iter().map(Page::from) {
+        for counted in counted {
+            metrics::record_seen(counted.record.count(), counted.record.servers.len() as u32);
+            let page = Page::from(counted);
             // Some in between were missed: what is older is fetched by whoever wants it.
             if kept.pages.back().is_some_and(|last| last.digest != page.prev) {
                 kept.pages.clear();

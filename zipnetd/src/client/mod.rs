@@ -3,18 +3,21 @@
 //! One task owns the core ([`runner`]): it feeds inputs and does what comes out. Around it: the search in the universe
 //! ([`find`]), links ([`peers`]), the subscription to one server ([`events`]), and the verified log ([`log`], [`read`]).
 
+mod begin;
 mod chain;
 mod check;
 mod clock;
 mod events;
 mod execute;
 mod find;
+mod found;
 mod handle;
 mod log;
 pub(crate) mod memory;
 mod notice;
 mod peers;
 mod read;
+mod requests;
 mod runner;
 mod status;
 

@@ -219,3 +219,123 @@ impl Reader {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use zipnet_dcnet::record::SignedRecord;
+
+    use super::super::chain::tests::Committee;
+    use super::*;
+
+    /// Two servers; the first may have less of the log.
+    struct Servers {
+        logs: [Vec<Ended>; 2],
+    }
+
+    impl Source for Servers {
+        fn records(
+            &self,
+            call: RecordsCall,
+            not: Option<PeerId>,
+        ) -> BoxFuture<'_, Option<(PeerId, RecordsReply)>> {
+            let n = usize::from(not == Some(PeerId([0; 32])));
+            let log = &self.logs[n];
+            let items = log.iter().filter(|e| e.round() >= call.from).take(call.limit.min(2) as usize);
+            let reply = RecordsReply {
+                earliest: log.first().map_or(0, Ended::round),
+                latest: log.last().map_or(0, Ended::round),
+                items: items.cloned().collect(),
+            };
+            Box::pin(async move { Some((PeerId([n as u8; 32]), reply)) })
+        }
+    }
+
+    fn source(records: &[SignedRecord]) -> Arc<Servers> {
+        let all: Vec<Ended> = records.iter().map(|r| Ended::Final(Box::new(r.clone()))).collect();
+        Arc::new(Servers { logs: [all.clone(), all] })
+    }
+
+    /// Everything that comes, as rounds of messages and the last mark.
+    async fn collect(
+        log: &Arc<Log>,
+        source: Arc<Servers>,
+        from: Option<u64>,
+    ) -> (Vec<u64>, u64, Result<(), Refused>) {
+        let (sink, mut items) = mpsc::channel(1);
+        let reading = tokio::spawn(read(log.clone(), source, from, false, sink));
+        let (mut rounds, mut mark) = (Vec::new(), 0);
+        while let Some(item) = items.recv().await {
+            match item.item.unwrap() {
+                Item::Message(message) => {
+                    assert_eq!(message.payload, format!("round {}", message.round).into_bytes());
+                    rounds.push(message.round);
+                }
+                Item::Progress(progress) => mark = progress.next_round,
+            }
+        }
+        (rounds, mark, reading.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_log_comes_whole_from_servers_and_from_memory() {
+        let committee = Committee::new();
+        let records = committee.records(&[1, 2, 3, 5, 6, 7, 8], 3);
+        let log = Log::new(committee.descriptor.clone());
+        // Memory begins in the middle: the older part has to be fetched, two records at a time.
+        for signed in &records[4..] {
+            log.ended(committee.descriptor.servers[0], &Ended::Final(Box::new(signed.clone())));
+        }
+        let all = [1, 2, 3, 5, 6, 7, 8];
+        for (from, expected) in [(0, &all[..]), (1, &all), (4, &all[3..]), (7, &all[5..]), (9, &[])] {
+            let (rounds, mark, ended) = collect(&log, source(&records), Some(from)).await;
+            ended.unwrap();
+            assert_eq!(rounds, expected, "from {from}");
+            assert_eq!(mark, 9, "from {from}");
+        }
+        assert_eq!(collect(&log, source(&records), None).await.0, all);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_count_yet_is_not_delivered() {
+        let committee = Committee::new();
+        let mut records = committee.records(&[1, 2], 3);
+        records.push(committee.record(3, records[1].record.digest(), 2));
+        let log = Log::new(committee.descriptor.clone());
+        let (rounds, mark, ended) = collect(&log, source(&records), Some(0)).await;
+        ended.unwrap();
+        assert_eq!((rounds, mark), (vec![1, 2], 3));
+    }
+
+    #[tokio::test]
+    async fn a_server_cannot_leave_a_record_out() {
+        let committee = Committee::new();
+        let mut records = committee.records(&[1, 2, 3, 4], 3);
+        records.remove(1);
+        let log = Log::new(committee.descriptor.clone());
+        let (rounds, _, ended) = collect(&log, source(&records), Some(0)).await;
+        assert_eq!(rounds, [1], "nothing beyond the gap");
+        assert!(ended.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_follows_gets_what_comes() {
+        let committee = Committee::new();
+        let records = committee.records(&[1, 2, 3], 3);
+        let log = Log::new(committee.descriptor.clone());
+        let (sink, mut items) = mpsc::channel(1);
+        let reading = tokio::spawn(read(log.clone(), source(&records[..1]), Some(1), true, sink));
+        let mut next = 1;
+        while next < 4 {
+            if let Item::Message(message) = items.recv().await.unwrap().item.unwrap() {
+                assert_eq!(message.round, next);
+                if let Some(signed) = records.get(next as usize) {
+                    log.ended(committee.descriptor.servers[0], &Ended::Final(Box::new(signed.clone())));
+                }
+                next += 1;
+            }
+        }
+        drop(items);
+        reading.await.unwrap().unwrap();
+    }
+}

@@ -68,53 +68,38 @@ impl Network {
         let peers = identities.iter().map(|identity| identity.peer_id()).collect();
         let descriptor = Descriptor::new(INSTANCE, Params::dev(SERVERS as u32), peers)
             .map_err(|e| failed("the descriptor")(e.to_string()))?;
-        // The first server is found through the relay, by the others too: no port has to be known before.
-        let first = Bootstrap { peer_id: identities[0].peer_id(), addr: None };
-
-        let servers = identities.iter().zip(&homes).map(|(identity, home)| {
-            let (identity, descriptor, relay) = (identity.clone(), descriptor.clone(), relay.relay());
-            let aggregators = vec![folder.peer_id()];
-            async move {
-                let config = ServerConfig {
-                    identity,
-                    descriptor,
-                    store: open_store(home.join("store")).await?,
-                    listen: LOOPBACK,
-                    announce: Vec::new(),
-                    universe_listen: Some(LOOPBACK),
-                    universe: UNIVERSE.to_owned(),
-                    bootstrap: vec![first],
-                    relay,
-                    aggregators,
-                };
-                Server::start(config).await.map_err(|e| failed("a server")(e.to_string()))
-            }
-        });
-        let servers = try_join_all(servers).await?;
+        let server = async |n: usize, bootstrap: Vec<Bootstrap>| {
+            let config = ServerConfig {
+                identity: identities[n].clone(),
+                descriptor: descriptor.clone(),
+                store: open_store(homes[n].join("store")).await?,
+                listen: LOOPBACK,
+                announce: Vec::new(),
+                universe_listen: Some(LOOPBACK),
+                universe: UNIVERSE.to_owned(),
+                bootstrap,
+                relay: relay.relay(),
+                aggregators: vec![folder.peer_id()],
+            };
+            Server::start(config).await.map_err(|e| failed("a server")(e.to_string()))
+        };
+        // The others find the universe through the first one, by its address: looking for a bare peer id asks DNS
+        // servers of strangers.
+        let mut servers = vec![server(0, Vec::new()).await?];
+        let entry = entry(&servers[0]).await?;
+        servers.extend(try_join_all((1..SERVERS).map(|n| server(n, vec![entry]))).await?);
         let aggregator = Aggregator::start(AggregatorConfig {
-            identity: folder,
+            identity: folder.clone(),
             descriptor: descriptor.clone(),
             listen: LOOPBACK,
             announce: Vec::new(),
             universe_listen: Some(LOOPBACK),
             universe: UNIVERSE.to_owned(),
-            bootstrap: vec![first],
+            bootstrap: vec![entry],
             relay: relay.relay(),
         })
         .await
         .map_err(|e| failed("the aggregator")(e.to_string()))?;
-
-        let entered = async {
-            loop {
-                if let Some(addr) = servers[0].bootstrap() {
-                    return addr;
-                }
-                sleep(ENTER_POLL).await;
-            }
-        };
-        let entered = timeout(ENTER_TIMEOUT, entered).await;
-        let entry =
-            entered.map_err(|_| failed("the first server")("it did not enter the universe".to_owned()))?;
         let real = Real {
             instance: InstanceRef { name: INSTANCE.to_owned(), pin: Some(descriptor.id()) },
             universe: UNIVERSE.to_owned(),
@@ -139,6 +124,20 @@ impl Network {
         tokio::join!(join_all(clients), join_all(servers), self.aggregator.stop());
         self.relay.stop().await;
     }
+}
+
+/// Where a server is in the universe, as soon as it is there.
+async fn entry(server: &Server) -> Result<Bootstrap, Failure> {
+    let entered = async {
+        loop {
+            if let Some(addr) = server.bootstrap() {
+                return addr;
+            }
+            sleep(ENTER_POLL).await;
+        }
+    };
+    let entered = timeout(ENTER_TIMEOUT, entered).await;
+    entered.map_err(|_| failed("the first server")("it did not enter the universe".to_owned()))
 }
 
 /// Its store is in memory: it has nothing to keep.

@@ -1,0 +1,73 @@
+//! The command line of `zipnet-server`: one server of a committee.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use zipnet_dcnet::ids::PeerId;
+use zipnet_role::{Command, RoleArgs};
+use zipnet_store::SledStore;
+
+use crate::server::{Server, ServerConfig};
+
+/// A committee server of a zipnet deployment.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    role: RoleArgs,
+    /// The aggregators that this server takes envelopes from.
+    #[arg(long = "aggregator", env = "ZIPNET_AGGREGATORS", value_name = "PEERID", value_delimiter = ',')]
+    aggregators: Vec<PeerId>,
+}
+
+/// Does what the arguments say. Here and not in the binary, so that what it runs is compiled once with this crate.
+///
+/// # Errors
+/// What is wrong with the arguments, or why the server ended.
+pub fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let key = cli.role.key_file()?;
+    match cli.command {
+        Some(Command::Keygen) => println!("{}", zipnet_role::create_key(&key)?.peer_id()),
+        Some(Command::Id) => println!("{}", zipnet_role::load_key(&key)?.peer_id()),
+        None => tokio::runtime::Runtime::new()?.block_on(run(cli))?,
+    }
+    Ok(())
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    zipnet_role::init_log(std::env::var("RUST_LOG").ok().as_deref())?;
+    let identity = Arc::new(zipnet_role::load_key(&cli.role.key_file()?)?);
+    let node = cli.role.node()?;
+    anyhow::ensure!(
+        !cli.aggregators.is_empty(),
+        "--aggregator PEERID (or ZIPNET_AGGREGATORS) is missing: without one no round can be folded"
+    );
+    zipnet_role::init_metrics(node.metrics)?;
+    let store = Arc::new(SledStore::open(&node.state_dir.join("log"))?);
+    let server = Server::start(ServerConfig {
+        identity,
+        descriptor: node.descriptor,
+        store,
+        listen: node.listen,
+        announce: node.announce,
+        universe_listen: node.universe_listen,
+        universe: node.universe,
+        bootstrap: node.bootstrap,
+        relay: node.relay,
+        aggregators: cli.aggregators,
+    })
+    .await?;
+    let failure = tokio::select! {
+        signal = zipnet_role::shutdown_signal() => { signal?; None }
+        reason = server.failed() => Some(reason),
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(20), server.stop()).await;
+    match failure {
+        None => Ok(()),
+        Some(reason) => anyhow::bail!("the server cannot go on: {reason}"),
+    }
+}
