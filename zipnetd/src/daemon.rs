@@ -65,7 +65,7 @@ async fn run_in(config: Config, uid: u32) -> Result<Code, Failure> {
             };
             let client = client_config(&config, real, dir, uid).await?;
             if config.check {
-                return report(&check(&client).await?);
+                return Ok(report(&check(&client).await?));
             }
             serve(&config, client, uid, &mut signals, |_| tokio::spawn(async {})).await
         }
@@ -122,13 +122,13 @@ pub(crate) fn new_identity() -> Arc<Identity> {
     Arc::new(Identity::from_seed(seed))
 }
 
-fn report(checked: &Checked) -> Result<Code, Failure> {
+fn report(checked: &Checked) -> Code {
     let Checked { deployment, servers, reachable, pinned } = checked;
     info!(%deployment, servers, reachable, pinned, "checked: configuration, store and instance are fine");
     if !pinned {
         warn!("unpinned: name#{deployment} as the instance would pin this deployment");
     }
-    Ok(0)
+    0
 }
 
 /// The client and its socket, until a signal or the client's own end. `beside` runs along, on the client's handle.
@@ -157,7 +157,7 @@ pub(crate) async fn serve(
         () = async {
             handle.known().await;
             control.set_serving(true).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         } => unreachable!("invariant: pending"),
         signal = signals.next() => Ok(drain(&mut client, &control, signals, signal).await),
     };

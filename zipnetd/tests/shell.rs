@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod shell {
-    pub mod config;
-    pub mod control;
-    pub mod fake;
-    pub mod socket;
+    pub(crate) mod config;
+    pub(crate) mod control;
+    pub(crate) mod fake;
+    pub(crate) mod socket;
 }

@@ -144,20 +144,16 @@ impl Hands {
         let (peers, log) = (self.peers.clone(), self.log.clone());
         self.later(async move {
             let call = RecordsCall { from: from_round, limit };
-            match peers.records(call, not).await {
-                Some((server, reply)) => {
-                    if let Some(log) = log {
-                        reply.items.iter().for_each(|ended: &Ended| log.ended(server, ended));
-                    }
-                    Input::Records { from_round, server, reply: Some(reply) }
+            if let Some((server, reply)) = peers.records(call, not).await {
+                if let Some(log) = log {
+                    reply.items.iter().for_each(|ended: &Ended| log.ended(server, ended));
                 }
-                None => {
-                    // The core may ask again at once: not in a hot loop.
-                    sleep(RECORDS_PAUSE).await;
-                    let server = not.or_else(|| peers.pick_server(None).map(|link| link.peer_id()));
-                    Input::Records { from_round, server: server.unwrap_or(PeerId([0; 32])), reply: None }
-                }
+                return Input::Records { from_round, server, reply: Some(reply) };
             }
+            // The core may ask again at once: not in a hot loop.
+            sleep(RECORDS_PAUSE).await;
+            let server = not.or_else(|| peers.pick_server(None).map(|link| link.peer_id()));
+            Input::Records { from_round, server: server.unwrap_or(PeerId([0; 32])), reply: None }
         });
     }
 

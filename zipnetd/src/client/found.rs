@@ -25,7 +25,9 @@ impl Runner {
             Find::Nothing(why) => self.missed(why),
             Find::Links(links) => {
                 if let Some(live) = &self.live {
-                    links.into_iter().for_each(|link| live.hands.peers.learn(link));
+                    for link in links {
+                        live.hands.peers.learn(link);
+                    }
                 }
             }
             Find::Found(answer) => {
@@ -45,7 +47,9 @@ impl Runner {
                     self.begin(answer.descriptor).await?;
                 }
                 if let Some(live) = &self.live {
-                    answer.links.into_iter().for_each(|link| live.hands.peers.learn(link));
+                    for link in answer.links {
+                        live.hands.peers.learn(link);
+                    }
                 }
             }
         }

@@ -33,10 +33,10 @@ pub(super) fn log(notice: &Notice) {
             info!(server = %server.short(), failures, "waiting for a server to register this client: {text}");
         }
         Notice::Refused { from, text } => {
-            warn!(server = %from.short(), "what a server said does not hold: {text}")
+            warn!(server = %from.short(), "what a server said does not hold: {text}");
         }
         Notice::StoreFailed(failure) => {
-            error!(?failure, "writing to the store failed, nothing leaves without it")
+            error!(?failure, "writing to the store failed, nothing leaves without it");
         }
         Notice::Lingering { rounds } => {
             info!(rounds, "stopping: covering on for some rounds, a second signal ends it now");

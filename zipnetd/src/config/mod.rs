@@ -176,7 +176,7 @@ type Find<'a> = dyn Fn(&'static str, Option<&str>) -> Result<Option<Setting>, Co
 
 fn real(cli: &Cli, find: &Find<'_>) -> Result<Real, ConfigError> {
     let instance = find("instance", cli.instance.as_deref())?.ok_or(ConfigError::NoInstance)?;
-    let instance = instance.parse(|text| text.parse::<InstanceRef>())?;
+    let instance = instance.parse(str::parse::<InstanceRef>)?;
     let universe = find("universe", cli.universe.as_deref())?;
     let universe = universe.map_or_else(|| DEFAULT_UNIVERSE.to_owned(), |s| s.text);
     let bootstrap = (!cli.bootstrap.is_empty()).then(|| cli.bootstrap.join(","));

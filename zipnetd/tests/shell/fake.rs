@@ -16,17 +16,17 @@ use zipnetd::control::backend::{Backend, Caller, Denied, LogSink, NewMessage};
 use zipnetd::control::{Control, Limits};
 
 /// The fake.
-pub struct Fake {
-    pub messages: Mutex<BTreeMap<String, (u32, Message)>>,
-    pub changes: watch::Sender<u64>,
+pub(crate) struct Fake {
+    pub(crate) messages: Mutex<BTreeMap<String, (u32, Message)>>,
+    pub(crate) changes: watch::Sender<u64>,
     /// Rounds of the log, one message each.
-    pub rounds: u64,
+    pub(crate) rounds: u64,
     /// Bytes of each of its messages.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
     /// `send` waits for this when it is there.
-    pub gate: Option<Notify>,
+    pub(crate) gate: Option<Notify>,
     /// Calls that have come in.
-    pub calls: watch::Sender<usize>,
+    pub(crate) calls: watch::Sender<usize>,
 }
 
 impl Default for Fake {
@@ -42,20 +42,20 @@ impl Default for Fake {
     }
 }
 
-pub fn refuse(reason: Reason) -> Refused {
+pub(crate) fn refuse(reason: Reason) -> Refused {
     Refused { reason, message: format!("the fake says {reason}"), retry_after: None }
 }
 
 impl Fake {
     /// Moves a message on.
-    pub fn set(&self, id: &str, state: MessageState) {
+    pub(crate) fn set(&self, id: &str, state: MessageState) {
         self.messages.lock().unwrap().get_mut(id).unwrap().1.state = state.into();
         self.changes.send_modify(|n| *n += 1);
     }
 }
 
 /// The fake as control sees it.
-pub struct Shared(pub Arc<Fake>);
+pub(crate) struct Shared(pub(crate) Arc<Fake>);
 
 impl Backend for Shared {
     fn send(&self, caller: Caller, message: NewMessage) -> BoxFuture<'static, Result<SendResponse, Denied>> {
@@ -134,31 +134,31 @@ impl Backend for Shared {
 }
 
 /// A socket with the fake behind it.
-pub struct Served {
-    pub fake: Arc<Fake>,
-    pub control: Control,
-    pub dir: tempfile::TempDir,
+pub(crate) struct Served {
+    pub(crate) fake: Arc<Fake>,
+    pub(crate) control: Control,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 /// The user that runs the tests.
-pub fn my_uid() -> u32 {
+pub(crate) fn my_uid() -> u32 {
     let dir = tempfile::tempdir().unwrap();
     std::fs::metadata(dir.path()).unwrap().uid()
 }
 
 /// Another user.
-pub fn other_uid() -> u32 {
+pub(crate) fn other_uid() -> u32 {
     my_uid() + 1
 }
 
 impl Served {
     /// A daemon of this user.
-    pub async fn new(fake: Fake, limits: Limits) -> Self {
+    pub(crate) async fn new(fake: Fake, limits: Limits) -> Self {
         Self::of(fake, limits, my_uid()).await
     }
 
     /// A daemon of that user, as far as it knows.
-    pub async fn of(fake: Fake, limits: Limits, uid: u32) -> Self {
+    pub(crate) async fn of(fake: Fake, limits: Limits, uid: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let fake = Arc::new(fake);
         let socket = Socket { path: dir.path().join("c.sock"), own_folder: false };
@@ -166,11 +166,11 @@ impl Served {
         Self { fake, control, dir }
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("c.sock")
     }
 
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::connect(&self.path()).await.unwrap()
     }
 }
