@@ -18,6 +18,8 @@ pub mod universe;
 /// - `iroh::protocol=error`: it warns when a remote closes its connection first, which is how calls and pings end.
 /// - `iroh_relay::server::client=error`: the embedded relay warns when a node leaves.
 /// - `mosaik::discovery=error`: it warns when the last neighbour leaves, and when a peer is gone before it was asked.
+/// - `iroh::address_lookup=off`, `iroh::socket=off`: while a network is being built they complain of look-up services that
+///   we switch off as soon as we can, and of an endpoint that is dropped when building failed; the universe tells that.
 /// - `openraft=off`: it reports every step and warns of every vote that comes late; what ends a log, its server tells.
-pub const QUIET_LOG_DIRECTIVES: &str = "openraft=off,iroh=warn,iroh_relay=warn,iroh_gossip::net=error,iroh::protocol=error,\
+pub const QUIET_LOG_DIRECTIVES: &str = "openraft=off,iroh=warn,iroh::address_lookup=off,iroh::socket=off,iroh_relay=warn,iroh_gossip::net=error,iroh::protocol=error,\
                                         iroh_relay::server::client=error,mosaik::discovery=error";

@@ -3,7 +3,7 @@
 use crate::StoreError;
 
 /// Longest value in bytes. Larger things are split by their owner.
-pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
+pub const MAX_VALUE_BYTES: usize = 2 * 1024 * 1024;
 /// Longest key in bytes.
 pub const MAX_KEY_BYTES: usize = 512;
 /// Longest tree name in bytes.

@@ -99,7 +99,7 @@ fn limits_are_named_and_exact() {
     store.commit(one("t", &[1; MAX_KEY_BYTES], &vec![7; MAX_VALUE_BYTES])).wait().unwrap();
     assert_eq!(store.get("t", &[1; MAX_KEY_BYTES]).unwrap().unwrap(), vec![7; MAX_VALUE_BYTES]);
     let refused = store.commit(one("t", b"k", &vec![0; MAX_VALUE_BYTES + 1])).wait().unwrap_err();
-    assert_eq!(refused.to_string(), "a value of 1048577 bytes is over the limit of 1048576");
+    assert_eq!(refused.to_string(), "a value of 2097153 bytes is over the limit of 2097152");
     let refused = store.commit(one("t", &[0; MAX_KEY_BYTES + 1], b"")).wait().unwrap_err();
     assert_eq!(refused.to_string(), "a key of 513 bytes is over the limit of 512");
     assert!(matches!(store.commit(one("", b"k", b"")).wait(), Err(StoreError::TreeName { .. })));

@@ -55,6 +55,10 @@ const PROPOSALS: usize = 64;
 /// Calls from members handled at a time; more are refused.
 const CALLS: usize = 64;
 
+// An entry with its log id must fit a value of the store, where a failed write stops the log, and a call.
+const _: () = assert!(MAX_ENTRY_BYTES + 1024 <= zipnet_store::MAX_VALUE_BYTES);
+const _: () = assert!(MAX_ENTRY_BYTES + 1024 <= MAX_CALL_BYTES && APPEND_BYTES + 1024 <= MAX_CALL_BYTES);
+
 /// What a call between members carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RaftKind {

@@ -83,8 +83,8 @@ impl Network {
             };
             Server::start(config).await.map_err(|e| failed("a server")(e.to_string()))
         };
-        // The others find the universe through the first one, by its address: looking for a bare peer id asks DNS
-        // servers of strangers.
+        // The others find the universe through the first one, by its address. (mosaik asks DNS servers for the peer id
+        // all the same, until its look-ups are switched off: docs/threat-model.md.)
         let mut servers = vec![server(0, Vec::new()).await?];
         let entry = entry(&servers[0]).await?;
         servers.extend(try_join_all((1..SERVERS).map(|n| server(n, vec![entry]))).await?);
