@@ -21,5 +21,6 @@ pub mod universe;
 /// - `iroh::address_lookup=off`, `iroh::socket=off`: while a network is being built they complain of look-up services that
 ///   we switch off as soon as we can, and of an endpoint that is dropped when building failed; the universe tells that.
 /// - `openraft=off`: it reports every step and warns of every vote that comes late; what ends a log, its server tells.
-pub const QUIET_LOG_DIRECTIVES: &str = "openraft=off,iroh=warn,iroh::address_lookup=off,iroh::socket=off,iroh_relay=warn,iroh_gossip::net=error,iroh::protocol=error,\
+pub const QUIET_LOG_DIRECTIVES: &str = "openraft=off,iroh=warn,iroh::address_lookup=off,iroh::socket=off,\
+                                        iroh_relay=warn,iroh_gossip::net=error,iroh::protocol=error,\
                                         iroh_relay::server::client=error,mosaik::discovery=error";
