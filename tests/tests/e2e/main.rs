@@ -1,5 +1,6 @@
 //! End to end: real binaries, real sockets, a real mosaik network on loopback.
 
 mod dev;
+mod gossip;
 mod processes;
 mod sigkill;
