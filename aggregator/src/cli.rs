@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use zipnet_role::{Command, RoleArgs};
 
-use crate::{Aggregator, AggregatorConfig};
+use crate::Aggregator;
 
 /// An aggregator of a zipnet deployment.
 #[derive(Parser)]
@@ -26,29 +26,17 @@ pub fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let key = cli.role.key_file()?;
     match cli.command {
-        Some(Command::Keygen) => println!("{}", zipnet_role::create_key(&key)?.peer_id()),
-        Some(Command::Id) => println!("{}", zipnet_role::load_key(&key)?.peer_id()),
-        None => tokio::runtime::Runtime::new()?.block_on(run(cli))?,
+        Some(command) => command.run(&key),
+        None => tokio::runtime::Runtime::new()?.block_on(run(cli)),
     }
-    Ok(())
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     zipnet_role::init_log(std::env::var("RUST_LOG").ok().as_deref())?;
     let identity = Arc::new(zipnet_role::load_key(&cli.role.key_file()?)?);
-    let node = cli.role.node()?;
-    zipnet_role::init_metrics(node.metrics)?;
-    let aggregator = Aggregator::start(AggregatorConfig {
-        identity,
-        descriptor: node.descriptor,
-        listen: node.listen,
-        announce: node.announce,
-        universe_listen: node.universe_listen,
-        universe: node.universe,
-        bootstrap: node.bootstrap,
-        relay: node.relay,
-    })
-    .await?;
+    let setup = cli.role.setup()?;
+    zipnet_role::init_metrics(setup.metrics)?;
+    let aggregator = Aggregator::start(identity, setup.descriptor, setup.node).await?;
     zipnet_role::shutdown_signal().await?;
     let _ = tokio::time::timeout(Duration::from_secs(20), aggregator.stop()).await;
     Ok(())

@@ -9,8 +9,8 @@ use zipnet_dcnet::ids::PeerId;
 use zipnet_dcnet::roster::Roster;
 use zipnet_dcnet::signed::encode;
 use zipnet_dcnet::wire::{Event, EventsCall, RosterCall, RosterUpdate};
-use zipnet_network::links::{Kind, Link, Links};
-use zipnet_network::universe::Universe;
+use zipnet_network::Node;
+use zipnet_network::links::{Kind, Link, LinkAddr};
 
 use crate::folding::Folding;
 
@@ -22,17 +22,12 @@ const SILENT_DEADLINES: u32 = 3;
 const FETCH: Duration = Duration::from_secs(10);
 
 /// Follows one server after the other until `stop`.
-pub(crate) async fn follow(
-    folding: Arc<Folding>,
-    links: Links,
-    universe: Arc<Universe>,
-    stop: CancellationToken,
-) {
+pub(crate) async fn follow(folding: Arc<Folding>, node: Node, stop: CancellationToken) {
     let servers = folding.descriptor().servers.clone();
     let mut roster = Roster::default();
     for server in servers.iter().cycle() {
-        if let Some(addr) = address(&universe, server) {
-            let link = links.link(addr);
+        if let Some(addr) = address(&node, server) {
+            let link = node.links.link(addr);
             let followed = stop.run_until_cancelled(one(&folding, &link, &mut roster)).await;
             if let Some(Err(error)) = followed {
                 debug!(server = %server.short(), error, "following another server");
@@ -44,8 +39,8 @@ pub(crate) async fn follow(
     }
 }
 
-fn address(universe: &Universe, server: &PeerId) -> Option<zipnet_network::links::LinkAddr> {
-    universe.peers().get(server)?.link.clone()
+fn address(node: &Node, server: &PeerId) -> Option<LinkAddr> {
+    node.universe.peers().get(server)?.link.clone()
 }
 
 /// Follows one server for as long as it has something to say.
@@ -63,20 +58,20 @@ async fn one(folding: &Folding, link: &Link, roster: &mut Roster) -> Result<(), 
             warn!(server = %link.peer_id().short(), %error, "header refused");
             return Err(error.to_string());
         }
-        let wanted = header.header.roster;
-        if let RosterUpdate::Delta(delta) = &update
-            && let Some(next) = roster.apply(delta)
-        {
+        let updated = match &update {
+            RosterUpdate::Delta(delta) => roster.apply(delta).filter(|next| next.is_of(&header.header)),
+            RosterUpdate::Same | RosterUpdate::Fetch => None,
+        };
+        if let Some(next) = updated {
             *roster = next;
-        }
-        if roster.digest() != wanted {
-            let body = link.call(Kind::Roster, encode(&RosterCall { digest: wanted }), FETCH).await;
-            let fetched = borsh::from_slice::<Roster>(&body.map_err(|e| e.to_string())?);
-            *roster = fetched.map_err(|e| e.to_string())?;
-        }
-        let fits = roster.is_canonical() && roster.entries().len() as u32 == header.header.roster_len;
-        if !fits || roster.digest() != wanted {
-            return Err("its roster is not the one of the header".to_owned());
+        } else if !roster.is_of(&header.header) {
+            let call = encode(&RosterCall { digest: header.header.roster });
+            let body = link.call(Kind::Roster, call, FETCH).await.map_err(|e| e.to_string())?;
+            let fetched = borsh::from_slice::<Roster>(&body).map_err(|e| e.to_string())?;
+            if !fetched.is_of(&header.header) {
+                return Err("its roster is not the one of the header".to_owned());
+            }
+            *roster = fetched;
         }
         folding.open(&header, roster.clone());
     }

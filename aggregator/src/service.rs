@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use borsh::BorshDeserialize;
 use futures::future::BoxFuture;
 use zipnet_dcnet::signed::encode;
 use zipnet_dcnet::wire::refusal;
@@ -12,10 +11,6 @@ use crate::folding::{Folding, Refused};
 
 /// See the module.
 pub(crate) struct Service(pub(crate) Arc<Folding>);
-
-fn decode<T: BorshDeserialize>(body: &[u8]) -> Result<T, Refusal> {
-    borsh::from_slice(body).map_err(|e| Refusal::new(refusal::MALFORMED, format!("malformed: {e}")))
-}
 
 fn refused(error: &Refused) -> Refusal {
     let (code, reason) = match error {
@@ -35,12 +30,15 @@ impl Service {
         match kind {
             Kind::Envelope => {
                 let client = from.bundle.client_id();
-                self.0.envelope(client, decode(&body)?).await.map_err(|e| refused(&e))?;
+                self.0.envelope(client, Refusal::decode(&body)?).await.map_err(|e| refused(&e))?;
                 Ok(Vec::new())
             }
             Kind::Aggregate => {
-                let aggregate =
-                    self.0.aggregate(from.peer_id, &decode(&body)?).await.map_err(|e| refused(&e))?;
+                let aggregate = self
+                    .0
+                    .aggregate(from.peer_id, &Refusal::decode(&body)?)
+                    .await
+                    .map_err(|e| refused(&e))?;
                 Ok(encode(&aggregate))
             }
             _ => Err(Refusal::new(Refusal::NOT_ALLOWED, "an aggregator does not answer this")),

@@ -31,33 +31,26 @@ pub fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let key = cli.role.key_file()?;
     match cli.command {
-        Some(Command::Keygen) => println!("{}", zipnet_role::create_key(&key)?.peer_id()),
-        Some(Command::Id) => println!("{}", zipnet_role::load_key(&key)?.peer_id()),
-        None => tokio::runtime::Runtime::new()?.block_on(run(cli))?,
+        Some(command) => command.run(&key),
+        None => tokio::runtime::Runtime::new()?.block_on(run(cli)),
     }
-    Ok(())
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     zipnet_role::init_log(std::env::var("RUST_LOG").ok().as_deref())?;
     let identity = Arc::new(zipnet_role::load_key(&cli.role.key_file()?)?);
-    let node = cli.role.node()?;
+    let setup = cli.role.setup()?;
     anyhow::ensure!(
         !cli.aggregators.is_empty(),
         "--aggregator PEERID (or ZIPNET_AGGREGATORS) is missing: without one no round can be folded"
     );
-    zipnet_role::init_metrics(node.metrics)?;
-    let store = Arc::new(SledStore::open(&node.state_dir.join("log"))?);
+    zipnet_role::init_metrics(setup.metrics)?;
+    let store = Arc::new(SledStore::open(&setup.state_dir.join("log"))?);
     let server = Server::start(ServerConfig {
         identity,
-        descriptor: node.descriptor,
+        descriptor: setup.descriptor,
         store,
-        listen: node.listen,
-        announce: node.announce,
-        universe_listen: node.universe_listen,
-        universe: node.universe,
-        bootstrap: node.bootstrap,
-        relay: node.relay,
+        node: setup.node,
         aggregators: cli.aggregators,
     })
     .await?;

@@ -3,6 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::hash::{Use, hash32};
+use crate::header::Header;
 use crate::ids::{ClientId, Session};
 use crate::signed::encode;
 
@@ -53,6 +54,13 @@ impl Roster {
     /// The digest a header names.
     pub fn digest(&self) -> [u8; 32] {
         hash32(Use::ROSTER, &[&encode(self)])
+    }
+
+    /// Whether this is the roster that a header names: check a foreign one, however it came.
+    pub fn is_of(&self, header: &Header) -> bool {
+        self.is_canonical()
+            && self.entries.len() as u32 == header.roster_len
+            && self.digest() == header.roster
     }
 
     /// The entries in the order of their index.

@@ -8,7 +8,10 @@
 
 pub mod describe;
 pub mod links;
+mod node;
 pub mod universe;
+
+pub use node::{Node, NodeConfig, NodeError};
 
 /// Directives for the log filter (`tracing_subscriber::EnvFilter` syntax): what a healthy run needs so that at INFO only
 /// this system speaks, and nobody warns.

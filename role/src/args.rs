@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use zipnet_dcnet::descriptor::Descriptor;
+use zipnet_network::NodeConfig;
 use zipnet_network::universe::{Bootstrap, DEFAULT_UNIVERSE, Relay};
+
+use crate::keyfile;
 
 /// Longest descriptor file, in bytes.
 const MAX_DESCRIPTOR_BYTES: u64 = 65_536;
@@ -53,24 +56,29 @@ pub struct RoleArgs {
     metrics: Option<SocketAddr>,
 }
 
+impl Command {
+    /// Does it, with the key in `file`.
+    ///
+    /// # Errors
+    /// A key that is there already, or cannot be read or written.
+    pub fn run(&self, file: &Path) -> anyhow::Result<()> {
+        let key = match self {
+            Self::Keygen => keyfile::create(file)?,
+            Self::Id => keyfile::load(file)?,
+        };
+        println!("{}", key.peer_id());
+        Ok(())
+    }
+}
+
 /// The arguments of a node that runs, complete.
-pub struct Node {
+pub struct Setup {
     /// Its state folder.
     pub state_dir: PathBuf,
     /// The deployment.
     pub descriptor: Descriptor,
-    /// Where to accept links.
-    pub listen: SocketAddr,
-    /// What to announce instead of the interfaces' addresses.
-    pub announce: Vec<SocketAddr>,
-    /// Where the universe's endpoint listens.
-    pub universe_listen: Option<SocketAddr>,
-    /// Peers to find the universe through.
-    pub bootstrap: Vec<Bootstrap>,
-    /// The universe's name.
-    pub universe: String,
-    /// The relay.
-    pub relay: Relay,
+    /// Where it listens, and how it finds the others.
+    pub node: NodeConfig,
     /// Where to serve metrics.
     pub metrics: Option<SocketAddr>,
 }
@@ -89,20 +97,18 @@ impl RoleArgs {
     ///
     /// # Errors
     /// What is missing, or what is wrong with the descriptor.
-    pub fn node(self) -> anyhow::Result<Node> {
+    pub fn setup(self) -> anyhow::Result<Setup> {
         let state_dir = self.state_dir.context("--state-dir DIR (or ZIPNET_STATE_DIR) is missing")?;
         let file = self.descriptor.context("--descriptor FILE (or ZIPNET_DESCRIPTOR) is missing")?;
-        Ok(Node {
-            state_dir,
-            descriptor: load_descriptor(&file)?,
+        let node = NodeConfig {
             listen: self.listen,
             announce: self.announce,
             universe_listen: self.universe_listen,
             bootstrap: self.bootstrap,
             universe: self.universe,
             relay: self.relay.unwrap_or(Relay::Public),
-            metrics: self.metrics,
-        })
+        };
+        Ok(Setup { state_dir, descriptor: load_descriptor(&file)?, node, metrics: self.metrics })
     }
 }
 

@@ -75,11 +75,9 @@ impl Core {
         let Some(first) = waiting.first() else { return };
         // Told apart by its first member, so that a new batch goes out at once.
         let key = u64::from_le_bytes(first.digest[..8].try_into().expect("invariant: 8 of 32 bytes"));
-        let last = self.proposed.get("vouch");
-        if last.is_some_and(|(k, at)| *k == key && now.saturating_sub(*at) < super::REPEAT_MS) {
+        if !self.due(now, "vouch", key) {
             return;
         }
-        self.proposed.insert("vouch", (key, now));
         let entries = waiting.into_iter().map(|v| Entry::Vouch(Box::new(Signed::new(&self.identity, v))));
         out.extend(entries.map(Action::Propose));
     }

@@ -180,13 +180,20 @@ impl Core {
         }
     }
 
-    /// Proposes, unless the same was proposed less than [`REPEAT_MS`] ago. `what` and `key` tell proposals apart.
+    /// Proposes, unless the same was proposed just now. `what` and `key` tell proposals apart.
     fn propose(&mut self, now: u64, what: &'static str, key: u64, entry: Entry, out: &mut Vec<Action>) {
+        if self.due(now, what, key) {
+            out.push(Action::Propose(entry));
+        }
+    }
+
+    /// Whether this was not proposed within the last [`REPEAT_MS`]; from now on it was.
+    fn due(&mut self, now: u64, what: &'static str, key: u64) -> bool {
         let last = self.proposed.get(what);
         if last.is_some_and(|(k, at)| *k == key && now.saturating_sub(*at) < REPEAT_MS) {
-            return;
+            return false;
         }
         self.proposed.insert(what, (key, now));
-        out.push(Action::Propose(entry));
+        true
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    /// Runs until `stop`, or until the store fails: then the server must not go on, because what it says next could
+    /// Runs until `stop`, or until the store or the log fails: then the server must not go on, because what it says next could
     /// contradict what it said before.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let shared = self.shared.clone();
@@ -47,9 +47,13 @@ impl Actor {
                 () = shared.wake.notified() => {}
                 Ok(()) = self.changes.changed() => {}
             }
-            if let Err(error) = self.once(&room).await {
-                error!(%error, "the store failed: this server stops");
-                self.fail.send_replace(Some(error.to_string()));
+            let failure = match self.once(&room).await {
+                Err(error) => Some(format!("the store failed: {error}")),
+                Ok(()) => shared.log.failure().map(|why| format!("the log stopped: {why}")),
+            };
+            if let Some(failure) = failure {
+                error!("{failure}; this server ends");
+                self.fail.send_replace(Some(failure));
                 return;
             }
         }

@@ -7,8 +7,10 @@ mod directory;
 mod events;
 mod machine;
 mod service;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,8 +21,9 @@ use zipnet_dcnet::descriptor::Descriptor;
 use zipnet_dcnet::identity::Identity;
 use zipnet_dcnet::ids::PeerId;
 use zipnet_network::describe::DescribeAnswer;
-use zipnet_network::links::{Links, LinksConfig, Role};
-use zipnet_network::universe::{Announcement, Bootstrap, Relay, Universe, UniverseConfig};
+use zipnet_network::links::{Links, Role};
+use zipnet_network::universe::Bootstrap;
+use zipnet_network::{Node, NodeConfig, NodeError};
 use zipnet_store::{Store, StoreError};
 
 use crate::core::{Admission, Core, Open};
@@ -41,18 +44,8 @@ pub struct ServerConfig {
     pub descriptor: Descriptor,
     /// Its durable storage; nobody else uses it.
     pub store: Arc<dyn Store>,
-    /// Where to accept links.
-    pub listen: SocketAddr,
-    /// Addresses to announce instead of those of the interfaces.
-    pub announce: Vec<SocketAddr>,
-    /// Where the universe's endpoint listens; `None`: all interfaces, a free port.
-    pub universe_listen: Option<SocketAddr>,
-    /// The universe's name.
-    pub universe: String,
-    /// Peers to find the universe through.
-    pub bootstrap: Vec<Bootstrap>,
-    /// The relay.
-    pub relay: Relay,
+    /// Where it listens, and how it finds the others.
+    pub node: NodeConfig,
     /// The aggregators it takes envelopes from: its policy.
     pub aggregators: Vec<PeerId>,
 }
@@ -77,12 +70,9 @@ pub enum StartError {
     /// What the store holds does not decode.
     #[error("the store holds {0} that does not decode")]
     Malformed(&'static str),
-    /// The links could not be bound.
-    #[error("binding the links: {0}")]
-    Links(#[from] zipnet_network::links::LinkError),
-    /// The universe could not be joined.
-    #[error("joining the universe: {0}")]
-    Universe(#[from] zipnet_network::universe::UniverseError),
+    /// No place in the network.
+    #[error(transparent)]
+    Node(#[from] NodeError),
     /// The log could not be opened.
     #[error("opening the log: {0}")]
     Log(String),
@@ -131,8 +121,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A running server.
 pub struct Server {
     shared: Arc<Shared>,
-    links: Links,
-    universe: Arc<Universe>,
+    node: Node,
     stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     failed: watch::Receiver<Option<String>>,
@@ -155,29 +144,8 @@ impl Server {
             Some(bytes) => borsh::from_slice(&bytes).map_err(|_| StartError::Malformed("marks"))?,
             None => crate::core::Marks::default(),
         };
-        let listen = Some(config.listen);
-        let links = Links::bind(LinksConfig {
-            identity: identity.clone(),
-            role: Role::Server,
-            deployment,
-            listen,
-            announce: config.announce.clone(),
-        })
-        .await?;
-        let announcement = Announcement {
-            bundle: identity.server_bundle(),
-            link: links.link_addr(),
-            deployment: Some(deployment),
-        };
-        let universe = Arc::new(Universe::start(UniverseConfig {
-            identity: identity.clone(),
-            universe: config.universe.clone(),
-            bootstrap: config.bootstrap.clone(),
-            relay: config.relay.clone(),
-            listen: config.universe_listen,
-            announcement,
-        })?);
-        let directory = Arc::new(Directory::new(links.clone()));
+        let node = Node::start(identity, Role::Server, deployment, config.node.clone()).await?;
+        let directory = Arc::new(Directory::new(node.links.clone()));
         let applied = Arc::new(Mutex::new(Applied { state: State::new(descriptor.clone()), index: 0 }));
         let (machine, ended) = machine::new(applied.clone());
         let changes = machine.changes();
@@ -202,23 +170,23 @@ impl Server {
             wake: Notify::new(),
             started: Instant::now(),
         });
-        links.serve(Arc::new(service::Service(shared.clone())));
-        let describe = describe(&shared, &links);
-        universe.serve_describe(&descriptor.instance, Arc::new(describe));
+        node.links.serve(Arc::new(service::Service(shared.clone())));
+        let describe = describe(&shared, &node.links);
+        node.universe.serve_describe(&descriptor.instance, Arc::new(describe));
         let stop = CancellationToken::new();
         let (fail, failed) = watch::channel(None);
         let actor = actor::Actor { shared: shared.clone(), store: store.clone(), changes, ended, fail };
         let tasks = vec![
             tokio::spawn(actor.run(stop.clone())),
-            tokio::spawn(directory::follow(directory, universe.clone(), deployment, stop.clone())),
+            tokio::spawn(directory::follow(directory, node.universe.clone(), deployment, stop.clone())),
         ];
         tracing::info!(peer = %me, instance = %descriptor.instance, %deployment, "server up");
-        Ok(Self { shared, links, universe, stop, tasks, failed })
+        Ok(Self { shared, node, stop, tasks, failed })
     }
 
     /// Where others find this server: `PEERID@IP:PORT`, once it is in the universe.
     pub fn bootstrap(&self) -> Option<Bootstrap> {
-        self.universe.local_addr()
+        self.node.bootstrap()
     }
 
     /// Resolves with the reason when the server can no longer go on, for example when its disk failed.
@@ -238,8 +206,7 @@ impl Server {
             let _ = tokio::time::timeout(GRACE, task).await;
         }
         let _ = tokio::time::timeout(GRACE, self.shared.log.shutdown()).await;
-        self.links.close().await;
-        self.universe.leave().await;
+        self.node.stop().await;
     }
 }
 

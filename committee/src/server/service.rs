@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use borsh::BorshDeserialize;
 use futures::future::BoxFuture;
 use tokio::sync::broadcast::error::RecvError;
 use zipnet_dcnet::register::RegisterError;
@@ -18,10 +17,6 @@ use crate::raft::{ProposeError, RaftKind};
 /// See the module.
 pub(super) struct Service(pub(super) Arc<Shared>);
 
-fn decode<T: BorshDeserialize>(body: &[u8]) -> Result<T, Refusal> {
-    borsh::from_slice(body).map_err(|e| Refusal::new(refusal::MALFORMED, format!("malformed: {e}")))
-}
-
 fn later(text: impl std::fmt::Display) -> Refusal {
     Refusal::new(refusal::LATER, text.to_string())
 }
@@ -30,7 +25,7 @@ impl Service {
     fn register(&self, from: &Remote, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let shared = &*self.0;
         let mut core = shared.core();
-        let reply = match decode::<RegisterCall>(body)? {
+        let reply = match Refusal::decode::<RegisterCall>(body)? {
             RegisterCall::Boot => RegisterReply::Boot(core.boot(), core.bundle()),
             RegisterCall::Register(request) => {
                 if request.trusted().client != from.bundle {
@@ -50,7 +45,7 @@ impl Service {
     }
 
     async fn propose(&self, body: Vec<u8>) -> Result<Vec<u8>, Refusal> {
-        if decode::<Entry>(&body)?.is_leaders() {
+        if Refusal::decode::<Entry>(&body)?.is_leaders() {
             return Err(Refusal::new(refusal::FORBIDDEN, "only the leader opens, folds and abandons"));
         }
         match self.0.log.propose(body).await {
@@ -81,12 +76,12 @@ impl Service {
             Kind::Propose => self.propose(body).await,
             Kind::Register => self.register(&from, &body),
             Kind::Roster => {
-                let call = decode::<RosterCall>(&body)?;
+                let call = Refusal::decode::<RosterCall>(&body)?;
                 let unknown = || Refusal::new(refusal::UNKNOWN, "this roster is not one of the last");
                 shared.hub.roster(&call.digest).map(|r| encode(&r)).ok_or_else(unknown)
             }
             Kind::Records => {
-                let reply = shared.archive.read(&decode::<RecordsCall>(&body)?).map_err(later)?;
+                let reply = shared.archive.read(&Refusal::decode::<RecordsCall>(&body)?).map_err(later)?;
                 Ok(encode(&reply))
             }
             _ => Err(Refusal::new(Refusal::NOT_ALLOWED, "a server does not answer this")),
@@ -122,7 +117,7 @@ impl zipnet_network::links::Service for Service {
             if kind != Kind::Events {
                 return Err(Refusal::new(Refusal::NOT_ALLOWED, "a server does not stream this"));
             }
-            let call = decode::<EventsCall>(&body)?;
+            let call = Refusal::decode::<EventsCall>(&body)?;
             let boot = self.0.core().boot();
             let (first, mut rest) = self.0.hub.subscribe(&self.0.applied().state, boot, &call);
             for frame in first {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use zipnet_dcnet::ids::{DeploymentId, PeerId};
+use zipnet_dcnet::wire::refusal;
 
 use super::Kind;
 
@@ -37,6 +38,14 @@ impl Refusal {
     /// A refusal.
     pub fn new(code: u16, text: impl Into<String>) -> Self {
         Self { code, text: text.into() }
+    }
+
+    /// Decodes what a caller sent, to its last byte.
+    ///
+    /// # Errors
+    /// A refusal with [`refusal::MALFORMED`].
+    pub fn decode<T: BorshDeserialize>(body: &[u8]) -> Result<T, Self> {
+        borsh::from_slice(body).map_err(|e| Self::new(refusal::MALFORMED, format!("malformed: {e}")))
     }
 
     /// The borsh bytes, with the text cut to its bound at a character.

@@ -201,8 +201,7 @@ impl Core {
         }
         if let (RosterUpdate::Delta(delta), Some((digest, roster))) = (update, &self.rounds.roster)
             && delta.base == *digest
-            && let Some(changed) = roster.apply(delta)
-            && changed.digest() == wanted
+            && let Some(changed) = roster.apply(delta).filter(|changed| changed.is_of(&in_hand.signed.header))
         {
             self.rounds.roster = Some((wanted, changed));
             return;
@@ -221,7 +220,7 @@ impl Core {
             return;
         }
         match roster {
-            Some(roster) if roster.is_canonical() && roster.digest() == digest => {
+            Some(roster) if roster.is_of(&in_hand.signed.header) => {
                 self.rounds.roster = Some((digest, *roster));
                 self.try_seal();
             }
