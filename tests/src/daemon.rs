@@ -63,6 +63,15 @@ impl Daemon {
         self.process = Some(Process::start(&self.dir, &self.name, &mut command));
     }
 
+    /// `zipnetd --check` with this daemon's settings.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn check(&self) -> Output {
+        let mut command = Command::new(bin("zipnetd"));
+        command.arg("--check").args(&self.args).envs(&self.env).output().expect("zipnetd starts")
+    }
+
     /// The running process.
     ///
     /// # Panics

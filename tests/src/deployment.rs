@@ -123,13 +123,24 @@ impl Deployment {
 
     /// Starts a daemon that belongs to this deployment and pins it.
     pub fn daemon(&self, name: &str) -> Daemon {
+        let mut daemon = self.daemon_of(name, &self.pinned());
+        daemon.start();
+        daemon
+    }
+
+    /// A daemon of whatever instance, in this deployment's universe. Does not run yet.
+    pub fn daemon_of(&self, name: &str, instance: &str) -> Daemon {
         let mut daemon = Daemon::new(&self.path().join(name), name);
-        daemon.set("ZIPNET_INSTANCE", &format!("{}#{}", self.instance, self.id));
+        daemon.set("ZIPNET_INSTANCE", instance);
         daemon.set("ZIPNET_BOOTSTRAP", &self.bootstrap);
         daemon.set("ZIPNET_RELAY", &self.relay);
         daemon.set("ZIPNET_UNIVERSE", "test.universe");
-        daemon.start();
         daemon
+    }
+
+    /// The instance, pinned: `name#id`.
+    pub fn pinned(&self) -> String {
+        format!("{}#{}", self.instance, self.id)
     }
 
     /// The descriptor's file.

@@ -53,12 +53,20 @@ impl Process {
     /// # Panics
     /// When it does not within 30 s.
     pub fn stop(&mut self) -> ExitStatus {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid fits"));
-        let _ = kill(pid, Signal::SIGTERM);
+        self.signal(Signal::SIGTERM);
         let name = self.name.clone();
         until(Duration::from_secs(30), &format!("{name} to stop"), || {
             self.child.try_wait().ok().flatten().ok_or("it is still running")
         })
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let _ = kill(self.pid(), signal);
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("a pid fits"))
     }
 
     /// Whether it has ended.

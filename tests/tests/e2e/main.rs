@@ -2,5 +2,8 @@
 
 mod dev;
 mod gossip;
+mod instances;
 mod processes;
 mod sigkill;
+mod stall;
+mod standing;

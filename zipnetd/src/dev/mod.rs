@@ -32,7 +32,10 @@ pub(crate) async fn run(config: &Config, uid: u32, signals: &mut Signals) -> Res
         network = Network::start(&dir) => network?,
         _ = signals.next() => return Ok(0),
     };
-    let code = with(config, &network.real, &dir, uid, signals).await;
+    let code = tokio::select! {
+        code = with(config, &network.real, &dir, uid, signals) => code,
+        failure = network.failed() => Err(failure),
+    };
     info!("stopping the network");
     tokio::select! {
         () = network.stop() => code,

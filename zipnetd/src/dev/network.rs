@@ -5,20 +5,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{join_all, try_join_all};
+use futures::future::{join_all, select_all, try_join_all};
 use tokio::time::{sleep, timeout};
-use zipnet_aggregator::{Aggregator, AggregatorConfig};
+use zipnet_aggregator::Aggregator;
 use zipnet_committee::server::{Server, ServerConfig};
 use zipnet_dcnet::descriptor::{Descriptor, InstanceRef};
 use zipnet_dcnet::identity::Identity;
 use zipnet_dcnet::params::Params;
+use zipnet_network::NodeConfig;
 use zipnet_network::universe::{Bootstrap, EmbeddedRelay};
 use zipnet_store::MemStore;
 
 use super::INSTANCE;
 use crate::client::{Client, ClientConfig};
 use crate::config::Real;
-use crate::daemon::{make_folder, new_identity, open_store};
+use crate::daemon::{make_folder, open_store};
 use crate::failure::Failure;
 
 /// Servers of the committee.
@@ -73,12 +74,7 @@ impl Network {
                 identity: identities[n].clone(),
                 descriptor: descriptor.clone(),
                 store: open_store(homes[n].join("store")).await?,
-                listen: LOOPBACK,
-                announce: Vec::new(),
-                universe_listen: Some(LOOPBACK),
-                universe: UNIVERSE.to_owned(),
-                bootstrap,
-                relay: relay.relay(),
+                node: node(&relay, bootstrap),
                 aggregators: vec![folder.peer_id()],
             };
             Server::start(config).await.map_err(|e| failed("a server")(e.to_string()))
@@ -88,18 +84,8 @@ impl Network {
         let mut servers = vec![server(0, Vec::new()).await?];
         let entry = entry(&servers[0]).await?;
         servers.extend(try_join_all((1..SERVERS).map(|n| server(n, vec![entry]))).await?);
-        let aggregator = Aggregator::start(AggregatorConfig {
-            identity: folder.clone(),
-            descriptor: descriptor.clone(),
-            listen: LOOPBACK,
-            announce: Vec::new(),
-            universe_listen: Some(LOOPBACK),
-            universe: UNIVERSE.to_owned(),
-            bootstrap: vec![entry],
-            relay: relay.relay(),
-        })
-        .await
-        .map_err(|e| failed("the aggregator")(e.to_string()))?;
+        let aggregator = Aggregator::start(folder, descriptor.clone(), node(&relay, vec![entry])).await;
+        let aggregator = aggregator.map_err(|e| failed("the aggregator")(e.to_string()))?;
         let real = Real {
             instance: InstanceRef { name: INSTANCE.to_owned(), pin: Some(descriptor.id()) },
             universe: UNIVERSE.to_owned(),
@@ -108,10 +94,18 @@ impl Network {
             relay: relay.relay(),
         };
         let mut cover = Vec::new();
-        for _ in 0..COVER_CLIENTS {
-            cover.push(Client::start(cover_client(&real)).await?);
+        for n in 1..=COVER_CLIENTS {
+            // Always the same ones: after a restart the committee waits for those it knows.
+            let identity = identity(&dir.join(format!("cover-{n}")))?;
+            cover.push(Client::start(cover_client(&real, identity)).await?);
         }
         Ok(Self { relay, servers, aggregator, cover, real })
+    }
+
+    /// Resolves with the reason when a server can no longer go on, for example when its disk failed.
+    pub(super) async fn failed(&self) -> Failure {
+        let (reason, n, _) = select_all(self.servers.iter().map(|server| Box::pin(server.failed()))).await;
+        failed(&format!("server {}", n + 1))(reason)
     }
 
     /// Stops everything, within some seconds.
@@ -123,6 +117,18 @@ impl Network {
         let servers = self.servers.into_iter().map(Server::stop);
         tokio::join!(join_all(clients), join_all(servers), self.aggregator.stop());
         self.relay.stop().await;
+    }
+}
+
+/// On loopback alone.
+fn node(relay: &EmbeddedRelay, bootstrap: Vec<Bootstrap>) -> NodeConfig {
+    NodeConfig {
+        listen: LOOPBACK,
+        announce: Vec::new(),
+        universe_listen: Some(LOOPBACK),
+        universe: UNIVERSE.to_owned(),
+        bootstrap,
+        relay: relay.relay(),
     }
 }
 
@@ -141,9 +147,9 @@ async fn entry(server: &Server) -> Result<Bootstrap, Failure> {
 }
 
 /// Its store is in memory: it has nothing to keep.
-fn cover_client(real: &Real) -> ClientConfig {
+fn cover_client(real: &Real, identity: Arc<Identity>) -> ClientConfig {
     ClientConfig {
-        identity: new_identity(),
+        identity,
         instance: real.instance.clone(),
         universe: real.universe.clone(),
         bootstrap: real.bootstrap.clone(),
