@@ -58,9 +58,18 @@ impl Daemon {
 
     /// Starts it (again).
     pub fn start(&mut self) {
-        let mut command = Command::new(bin("zipnetd"));
+        self.start_by(Command::new(bin("zipnetd")));
+    }
+
+    /// Starts it by a command that runs it in the end.
+    pub fn start_by(&mut self, mut command: Command) {
         command.args(&self.args).envs(&self.env);
         self.process = Some(Process::start(&self.dir, &self.name, &mut command));
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> &Path {
+        Path::new(&self.env["ZIPNET_SOCKET"])
     }
 
     /// `zipnetd --check` with this daemon's settings.

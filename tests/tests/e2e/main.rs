@@ -4,6 +4,7 @@ mod dev;
 mod gossip;
 mod instances;
 mod processes;
+mod promises;
 mod sigkill;
 mod stall;
 mod standing;
