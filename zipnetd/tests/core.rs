@@ -5,6 +5,8 @@
 mod client;
 #[path = "core/committee.rs"]
 mod committee;
+#[path = "core/model.rs"]
+mod model;
 #[path = "core/pure.rs"]
 mod pure;
 #[path = "core/queue.rs"]

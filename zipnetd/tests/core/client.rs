@@ -21,6 +21,7 @@ pub(crate) struct Client {
     pub(crate) core: Core,
     pub(crate) id: ClientId,
     seed: u8,
+    starts: u32,
     cfg: Box<dyn Fn() -> CoreConfig>,
     pub(crate) todo: VecDeque<Output>,
     pub(crate) disk: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -39,6 +40,9 @@ pub(crate) struct Client {
     pub(crate) store_hangs: bool,
     pub(crate) hanging: Vec<(u64, Vec<Op>)>,
     pub(crate) next_reply: u64,
+    pub(crate) writes: u64,
+    /// The power fails at this write, and whether the disk still got it. Nothing of this process leaves after it.
+    pub(crate) last_write: Option<(u64, bool)>,
 }
 
 impl Client {
@@ -50,6 +54,7 @@ impl Client {
             core,
             id,
             seed,
+            starts: 0,
             cfg,
             todo: VecDeque::new(),
             disk: BTreeMap::new(),
@@ -65,18 +70,23 @@ impl Client {
             store_hangs: false,
             hanging: vec![],
             next_reply: 0,
+            writes: 0,
+            last_write: None,
         };
         client.feed(now, Input::Tick);
         client
     }
 
     pub(crate) fn restart(&mut self, now: u64) {
-        self.seed += 50;
+        self.starts += 1;
+        let mut seed = Zeroizing::new([self.seed; 32]);
+        seed[..4].copy_from_slice(&self.starts.to_le_bytes());
         let loaded = Loaded::from_pairs(self.disk.clone()).unwrap();
-        self.core = Core::new((self.cfg)(), loaded, &Zeroizing::new([self.seed; 32]), now);
+        self.core = Core::new((self.cfg)(), loaded, &seed, now);
         self.todo.clear();
         self.outbox.clear();
         self.hanging.clear();
+        self.last_write = None;
         self.stopped = false;
         self.feed(now, Input::Tick);
     }
@@ -107,13 +117,19 @@ impl Client {
     }
 
     fn write(&mut self, now: u64, ticket: u64, ops: Vec<Op>) {
-        if self.store.is_ok() {
+        self.writes += 1;
+        let last = self.last_write.filter(|(last, _)| self.writes >= *last);
+        if self.store.is_ok() && last.is_none_or(|(last, kept)| kept && self.writes == last) {
             for op in ops {
                 match op {
                     Op::Put { key, value } => drop(self.disk.insert(key, value)),
                     Op::Delete { key } => drop(self.disk.remove(&key)),
                 }
             }
+        }
+        if last.is_some() {
+            // The process is gone: nobody hears of it.
+            return;
         }
         let result = self.store;
         self.feed(now, Input::Stored { ticket, result });
