@@ -22,6 +22,7 @@ use crate::config::{Config, Network, Real, StateDir};
 use crate::control::{Control, Limits, probe};
 use crate::failure::{Failure, SIGNALLED};
 use crate::metrics;
+use crate::telemetry::LogControl;
 
 /// The client's store in the state folder.
 const STORE: &str = "client";
@@ -40,16 +41,17 @@ pub type Code = u8;
 ///
 /// # Errors
 /// [`Failure`]; its exit code and hint say more.
-pub fn run(config: Config, uid: u32) -> Result<Code, Failure> {
+pub fn run(config: Config, uid: u32, log: LogControl) -> Result<Code, Failure> {
     // Here and not in `main`: what `block_on` runs is compiled where it is called, and only once per change of this crate.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Failure::System { action: "start threads", source })?;
-    let ended = runtime.block_on(run_in(config, uid));
+    let ended = runtime.block_on(run_in(config, uid, log));
     runtime.shutdown_timeout(SHUTDOWN);
     ended
 }
 
-async fn run_in(config: Config, uid: u32) -> Result<Code, Failure> {
+async fn run_in(config: Config, uid: u32, log: LogControl) -> Result<Code, Failure> {
+    let _ = &log;
     let mut signals = Signals::new()?;
     if !config.check {
         // Before anything is started: a daemon that runs already is the most likely failure.

@@ -142,5 +142,7 @@ pub(super) fn message(view: MessageView) -> Message {
         last_reason: view.last_reason.to_owned(),
         next_step: view.next_step,
         next_at_ms: view.next_at,
+        receipt: false,
+        uid: view.uid,
     }
 }
