@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal};
 
+use tracing::{Level, enabled, info};
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -53,7 +54,16 @@ impl LogControl {
         EnvFilter::try_new(filter).map_err(|e| bad(e.to_string()))?;
         let parsed = directives(filter).map_err(|e| bad(e.to_string()))?;
         let handle = self.handle.as_ref().ok_or(LogError::Fixed)?;
+        // Once, and so that it shows whichever of the two filters lets it through.
+        let tell = || info!(filter, "what is logged changes, as the operator said");
+        let shows = enabled!(Level::INFO);
+        if shows {
+            tell();
+        }
         handle.reload(parsed).map_err(|_| LogError::Fixed)?;
+        if !shows {
+            tell();
+        }
         Ok(filter.to_owned())
     }
 }

@@ -9,6 +9,8 @@ mod committee;
 mod pure;
 #[path = "core/queue.rs"]
 mod queue;
+#[path = "core/receipts.rs"]
+mod receipts;
 #[path = "core/restart.rs"]
 mod restart;
 #[path = "core/rounds.rs"]
@@ -17,3 +19,5 @@ mod rounds;
 mod sim;
 #[path = "core/talk.rs"]
 mod talk;
+#[path = "core/watch.rs"]
+mod watch;
