@@ -15,6 +15,7 @@ pub mod ids;
 pub mod pad;
 pub mod params;
 pub mod partial;
+pub mod receipt;
 pub mod record;
 pub mod register;
 pub mod reservation;

@@ -139,7 +139,7 @@ impl Client {
             return Err(Refused { reason: Reason::MessageTooLong, message, retry_after: None }.into());
         }
         let request_id = Some(request_id.unwrap_or_else(new_request_id));
-        let request = SendRequest { payload, request_id, ttl_ms: ttl.map(millis) };
+        let request = SendRequest { payload, request_id, ttl_ms: ttl.map(millis), receipt: false };
         bounded("Send", CALL_TIMEOUT, self.control.send(request)).await
     }
 

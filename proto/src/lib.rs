@@ -22,6 +22,9 @@ pub mod v1 {
     tonic::include_proto!("zipnet.v1");
 }
 
+/// What the control API is, as gRPC reflection serves it: an encoded `FileDescriptorSet`.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/control.bin"));
+
 pub use client::{CallError, Client, Health, ReadStream, new_request_id};
 pub use connect::ConnectError;
 pub use limits::{

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -19,9 +20,10 @@ use zipnet_store::{SledStore, Store};
 
 use crate::client::{Checked, Client, ClientConfig, Handle, check};
 use crate::config::{Config, Network, Real, StateDir};
-use crate::control::{Control, Limits, probe};
+use crate::control::{Control, Ending, Limits, Operator, probe};
 use crate::failure::{Failure, SIGNALLED};
 use crate::metrics;
+use crate::telemetry::LogControl;
 
 /// The client's store in the state folder.
 const STORE: &str = "client";
@@ -40,16 +42,16 @@ pub type Code = u8;
 ///
 /// # Errors
 /// [`Failure`]; its exit code and hint say more.
-pub fn run(config: Config, uid: u32) -> Result<Code, Failure> {
+pub fn run(config: Config, uid: u32, log: LogControl) -> Result<Code, Failure> {
     // Here and not in `main`: what `block_on` runs is compiled where it is called, and only once per change of this crate.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Failure::System { action: "start threads", source })?;
-    let ended = runtime.block_on(run_in(config, uid));
+    let ended = runtime.block_on(run_in(config, uid, log));
     runtime.shutdown_timeout(SHUTDOWN);
     ended
 }
 
-async fn run_in(config: Config, uid: u32) -> Result<Code, Failure> {
+async fn run_in(config: Config, uid: u32, log: LogControl) -> Result<Code, Failure> {
     let mut signals = Signals::new()?;
     if !config.check {
         // Before anything is started: a daemon that runs already is the most likely failure.
@@ -67,10 +69,10 @@ async fn run_in(config: Config, uid: u32) -> Result<Code, Failure> {
             if config.check {
                 return Ok(report(&check(&client).await?));
             }
-            serve(&config, client, uid, &mut signals, |_| tokio::spawn(async {})).await
+            serve(&config, client, uid, log, &mut signals, |_| tokio::spawn(async {})).await
         }
         #[cfg(feature = "dev")]
-        Network::Dev => crate::dev::run(&config, uid, &mut signals).await,
+        Network::Dev => crate::dev::run(&config, uid, log, &mut signals).await,
         #[cfg(not(feature = "dev"))]
         Network::Dev => Err(Failure::Dev("this build has no --dev".to_owned())),
     }
@@ -136,12 +138,15 @@ pub(crate) async fn serve(
     config: &Config,
     client: ClientConfig,
     uid: u32,
+    log: LogControl,
     signals: &mut Signals,
     beside: impl FnOnce(Handle) -> JoinHandle<()>,
 ) -> Result<Code, Failure> {
     let mut client = Client::start(client).await?;
     let handle = client.handle();
-    let control = Control::serve(&config.socket, uid, Arc::new(handle.clone()), Limits::default()).await;
+    let (operator, mut wish) = Operator::new(log, CONTROL_GRACE + END_GRACE);
+    let backend = Arc::new(handle.clone());
+    let control = Control::serve(&config.socket, uid, backend, operator, Limits::default()).await;
     let control = match control {
         Ok(control) => control,
         Err(error) => {
@@ -159,17 +164,36 @@ pub(crate) async fn serve(
             control.set_serving(true).await;
             std::future::pending::<()>().await;
         } => unreachable!("invariant: pending"),
-        signal = signals.next() => Ok(drain(&mut client, &control, signals, signal).await),
+        signal = signals.next() => Ok(drain(&mut client, &control, signals, &mut wish, Some(signal)).await),
+        () = wished(&mut wish, Ending::Drain) => Ok(drain(&mut client, &control, signals, &mut wish, None).await),
     };
     beside.abort();
     control.stop(CONTROL_GRACE).await;
     result
 }
 
-/// Ends the client within its grace; a second signal ends it now.
-async fn drain(client: &mut Client, control: &Control, signals: &mut Signals, signal: u8) -> Code {
+/// Resolves when the operator wants at least this.
+async fn wished(wish: &mut watch::Receiver<Ending>, least: Ending) {
+    if wish.wait_for(|wish| *wish >= least).await.is_err() {
+        // Nobody can want anything any more.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Ends the client within its grace; a second signal, or the operator's word, ends it now. `signal` is the one that came,
+/// none if the operator asked through the socket.
+async fn drain(
+    client: &mut Client,
+    control: &Control,
+    signals: &mut Signals,
+    wish: &mut watch::Receiver<Ending>,
+    signal: Option<u8>,
+) -> Code {
     let grace = client.grace();
-    info!(signal, grace = ?grace, "stopping");
+    match signal {
+        Some(signal) => info!(signal, grace = ?grace, "stopping"),
+        None => info!(grace = ?grace, "stopping, as the operator said"),
+    }
     control.drain().await;
     client.drain();
     let code = tokio::select! {
@@ -180,7 +204,8 @@ async fn drain(client: &mut Client, control: &Control, signals: &mut Signals, si
             return 0;
         }
         second = signals.next() => SIGNALLED + second,
-        () = sleep(grace) => SIGNALLED + signal,
+        () = wished(wish, Ending::Now) => 0,
+        () = sleep(grace) => signal.map_or(0, |signal| SIGNALLED + signal),
     };
     warn!("ending now; what was accepted is kept");
     client.end();

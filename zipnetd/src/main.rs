@@ -18,8 +18,8 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return failed(&error.into()),
     };
-    telemetry::start(&config.log);
-    match daemon::run(config, uid) {
+    let log = telemetry::start(&config.log);
+    match daemon::run(config, uid, log) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failed(&failure),
     }

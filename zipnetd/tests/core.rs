@@ -11,6 +11,8 @@ mod model;
 mod pure;
 #[path = "core/queue.rs"]
 mod queue;
+#[path = "core/receipts.rs"]
+mod receipts;
 #[path = "core/restart.rs"]
 mod restart;
 #[path = "core/rounds.rs"]
@@ -19,3 +21,5 @@ mod rounds;
 mod sim;
 #[path = "core/talk.rs"]
 mod talk;
+#[path = "core/watch.rs"]
+mod watch;

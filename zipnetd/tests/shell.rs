@@ -4,6 +4,10 @@
 mod shell {
     pub(crate) mod config;
     pub(crate) mod control;
+    pub(crate) mod drain;
     pub(crate) mod fake;
+    pub(crate) mod limits;
+    pub(crate) mod offline;
+    pub(crate) mod operator;
     pub(crate) mod socket;
 }

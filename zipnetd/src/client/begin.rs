@@ -24,11 +24,13 @@ use super::{ClientConfig, ClientError, MemoryError};
 use crate::core::Core;
 use crate::core::config::CoreConfig;
 use crate::core::input::Input;
-use crate::core::output::TREE;
-use crate::core::store::Loaded;
+use crate::core::output::{RECEIPTS, TREE};
+use crate::core::store::{LoadError, Loaded};
 
 /// Pairs per scan of the store.
 const SCAN: usize = 1_000;
+/// Receipts per scan: they are long.
+const SCAN_RECEIPTS: usize = 16;
 /// Round deadlines without an event after which another server is listened to.
 const STALLED_DEADLINES: u32 = 3;
 /// Drain: what two warm-ups take beyond their rounds.
@@ -91,6 +93,9 @@ impl Runner {
         };
         let now = self.clock.now();
         let core = Core::new(config, loaded, &seed, now);
+        if let Some(id) = core.stuck() {
+            return Err(ClientError::Load { dir: self.memory.dir().to_owned(), error: LoadError::Stuck(id) });
+        }
         let hands = Hands {
             peers: peers.clone(),
             store: self.config.store.clone(),
@@ -109,26 +114,40 @@ impl Runner {
             next_reply: 0,
         });
         self.view.send_replace(Some(View { log, peers, grace }));
-        self.step(Input::Tick);
+        self.step(Input::SetPaused(self.paused));
         Ok(())
     }
 }
 
-/// All messages of the store.
+/// All messages of the store, and which receipts there are.
 fn load(store: &dyn Store, memory: &Memory) -> Result<Loaded, ClientError> {
     let mut pairs = Vec::new();
+    scan(store, TREE, SCAN, |pair| pairs.push(pair))?;
+    let mut receipts = Vec::new();
+    scan(store, RECEIPTS, SCAN_RECEIPTS, |(key, value)| receipts.push((key, value.len())))?;
+    let damaged = |error| ClientError::Load { dir: memory.dir().to_owned(), error };
+    let loaded = Loaded::from_pairs(pairs).map_err(damaged)?;
+    loaded.with_receipts(receipts).map_err(damaged)
+}
+
+/// All pairs of a tree, so many at a time.
+fn scan(
+    store: &dyn Store,
+    tree: &str,
+    limit: usize,
+    mut each: impl FnMut((Vec<u8>, Vec<u8>)),
+) -> Result<(), ClientError> {
     let mut from = Vec::new();
     loop {
-        let piece = store.scan(TREE, &from, SCAN).map_err(MemoryError::Store)?;
-        let full = piece.len() == SCAN;
+        let piece = store.scan(tree, &from, limit).map_err(MemoryError::Store)?;
+        let full = piece.len() == limit;
         if let Some((last, _)) = piece.last() {
             // The next key there can be.
             from = [last.as_slice(), &[0]].concat();
         }
-        pairs.extend(piece);
+        piece.into_iter().for_each(&mut each);
         if !full {
-            break;
+            return Ok(());
         }
     }
-    Loaded::from_pairs(pairs).map_err(|error| ClientError::Load { dir: memory.dir().to_owned(), error })
 }

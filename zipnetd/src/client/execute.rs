@@ -16,7 +16,7 @@ use zipnet_dcnet::seal::Envelope;
 use zipnet_dcnet::signed::encode;
 use zipnet_dcnet::wire::{Ended, RecordsCall, RegisterCall, RegisterReply, RosterCall, refusal};
 use zipnet_network::links::{Kind, LinkError};
-use zipnet_proto::v1::SendResponse;
+use zipnet_proto::v1::{CancelResponse, SendResponse};
 use zipnet_proto::{Reason, Refused};
 use zipnet_store::{Batch, Store, StoreError};
 
@@ -25,8 +25,9 @@ use super::log::Log;
 use super::notice;
 use super::peers::Peers;
 use super::read::Source;
+use super::status;
 use crate::core::input::{Input, RegisterFailure, StoreFailure};
-use crate::core::output::{Answer, Op, Output, Refusal, TREE};
+use crate::core::output::{Answer, Op, Output, RECEIPTS, Refusal, TREE};
 
 /// A registration call's time, as the core expects it.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,7 +48,13 @@ pub(super) struct Hands {
     /// What is under way; dropped, and so ended, with the client.
     pub tasks: JoinSet<()>,
     /// Callers that wait for a reply.
-    pub replies: BTreeMap<u64, oneshot::Sender<Result<SendResponse, Refused>>>,
+    pub replies: BTreeMap<u64, Waiting>,
+}
+
+/// A caller that waits for a reply of the core.
+pub(super) enum Waiting {
+    Accept(oneshot::Sender<Result<SendResponse, Refused>>),
+    Cancel(oneshot::Sender<Result<CancelResponse, Refused>>),
 }
 
 impl Hands {
@@ -90,6 +97,8 @@ impl Hands {
             match op {
                 Op::Put { key, value } => batch.put(TREE, key, value),
                 Op::Delete { key } => batch.delete(TREE, key),
+                Op::PutReceipt { key, value } => batch.put(RECEIPTS, key, value),
+                Op::DeleteReceipt { key } => batch.delete(RECEIPTS, key),
             };
         }
         let pending = self.store.commit(batch);
@@ -183,15 +192,23 @@ impl Hands {
 
     fn reply(&mut self, reply: u64, answer: Result<Answer, Refusal>) {
         let Some(caller) = self.replies.remove(&reply) else { return };
-        let answer = match answer {
-            Ok(Answer::Accepted { id, duplicate }) => {
-                Ok(SendResponse { message_id: id.to_string(), duplicate })
-            }
-            Ok(Answer::Cancelled(_)) => return,
-            Err(refusal) => Err(refused(&refusal)),
-        };
+        let answer = answer.map_err(|refusal| refused(&refusal));
         // A caller who has gone does not need it.
-        let _ = caller.send(answer);
+        match (caller, answer) {
+            (Waiting::Accept(caller), Err(refused)) => drop(caller.send(Err(refused))),
+            (Waiting::Cancel(caller), Err(refused)) => drop(caller.send(Err(refused))),
+            (Waiting::Accept(caller), Ok(Answer::Accepted { id, duplicate })) => {
+                drop(caller.send(Ok(SendResponse { message_id: id.to_string(), duplicate })));
+            }
+            (Waiting::Cancel(caller), Ok(Answer::Cancelled { cancelled, message })) => {
+                let message = Some(status::message(*message));
+                drop(caller.send(Ok(CancelResponse { cancelled, message })));
+            }
+            (Waiting::Accept(_), Ok(Answer::Cancelled { .. }))
+            | (Waiting::Cancel(_), Ok(Answer::Accepted { .. })) => {
+                unreachable!("invariant: the core answers what was asked")
+            }
+        }
     }
 }
 
@@ -235,13 +252,19 @@ mod tests {
             Refusal::RequestIdReused("x".into()),
             Refusal::QueueFull { messages: 1, bytes: 1 },
             Refusal::Draining,
+            Refusal::Paused,
+            Refusal::NoReceipt { id, why: "x".into() },
             Refusal::NotFound(id),
             Refusal::NotYours(id),
             Refusal::Store(StoreFailure::Full),
             Refusal::Store(StoreFailure::Failed),
         ];
         for refusal in all {
-            assert_eq!(refusal.reason().parse::<Reason>().unwrap(), refused(&refusal).reason);
+            let answer = refused(&refusal);
+            assert_eq!(refusal.reason().parse::<Reason>().unwrap(), answer.reason);
+            // Waiting helps where room comes back by itself.
+            let helps = matches!(refusal, Refusal::QueueFull { .. } | Refusal::Store(StoreFailure::Full));
+            assert_eq!(answer.retry_after.is_some(), helps, "{refusal}");
         }
     }
 }

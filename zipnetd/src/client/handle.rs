@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch::Receiver;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use zipnet_proto::v1::{Message, SendResponse, StatusResponse};
+use zipnet_proto::v1::{CancelResponse, ListResponse, Message, SendResponse, StatusResponse};
 use zipnet_proto::{Reason, Refused};
 
+use super::changes::Changed;
 use super::log::Log;
 use super::peers::Peers;
-use super::read;
-use crate::control::backend::{Backend, Caller, Denied, LogSink, NewMessage};
+use super::runner::Runner;
+use super::{changes, read};
+use crate::control::backend::{Backend, Caller, Denied, ListPage, LogSink, NewMessage, WatchSink};
 
 /// How long the core may take for an answer: a full disk queue in front of a slow disk.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
@@ -27,6 +30,21 @@ pub(crate) enum Request {
     Accept { caller: Caller, message: NewMessage, reply: oneshot::Sender<Result<SendResponse, Refused>> },
     /// Look at one.
     Get { caller: Caller, id: String, reply: oneshot::Sender<Result<Message, Refused>> },
+    /// Look at several.
+    List { caller: Caller, page: ListPage, reply: oneshot::Sender<Result<ListResponse, Refused>> },
+    /// Look at what changed.
+    Changed {
+        caller: Caller,
+        only: Option<String>,
+        since: u64,
+        reply: oneshot::Sender<Result<Changed, Refused>>,
+    },
+    /// Take one back.
+    Cancel { caller: Caller, id: String, reply: oneshot::Sender<Result<CancelResponse, Refused>> },
+    /// Give a receipt.
+    Receipt { caller: Caller, id: String, reply: oneshot::Sender<Result<Vec<u8>, Refused>> },
+    /// Only cover, or no longer so; answered with what it was before.
+    SetPaused { paused: bool, reply: oneshot::Sender<bool> },
     /// Look at everything.
     Status { caller: Caller, reply: oneshot::Sender<StatusResponse> },
 }
@@ -43,8 +61,13 @@ pub(crate) struct View {
 #[derive(Clone)]
 pub struct Handle {
     requests: mpsc::Sender<Request>,
-    changes: watch::Receiver<u64>,
-    view: watch::Receiver<Option<View>>,
+    /// The number of the last change of a message.
+    changes: Receiver<u64>,
+    /// Steps of the core so far.
+    steps: Receiver<u64>,
+    view: Receiver<Option<View>>,
+    /// Drawn at the start, for cursors.
+    start: u64,
 }
 
 fn refuse(reason: Reason, message: &str, retry_after: Option<Duration>) -> Refused {
@@ -58,12 +81,19 @@ pub(crate) fn instance_unknown() -> Refused {
 }
 
 impl Handle {
-    pub(crate) fn new(
-        requests: mpsc::Sender<Request>,
-        changes: watch::Receiver<u64>,
-        view: watch::Receiver<Option<View>>,
-    ) -> Self {
-        Self { requests, changes, view }
+    pub(super) fn new(requests: mpsc::Sender<Request>, runner: &Runner) -> Self {
+        let (changes, steps, view) =
+            (runner.changes.subscribe(), runner.steps.subscribe(), runner.view.subscribe());
+        Self { requests, changes, steps, view, start: rand::random() }
+    }
+
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Changes whenever the status may have changed.
+    pub fn steps(&self) -> Receiver<u64> {
+        self.steps.clone()
     }
 
     /// Resolves when the deployment is known: from then on messages are taken. Never, if the client ends before.
@@ -73,11 +103,7 @@ impl Handle {
         }
     }
 
-    pub(crate) fn grace(&self) -> Duration {
-        self.view.borrow().as_ref().map_or(SHORT_GRACE, |view| view.grace)
-    }
-
-    fn ask<T: Send + 'static>(
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> BoxFuture<'static, Result<T, Denied>> {
@@ -108,7 +134,40 @@ impl Backend for Handle {
         Box::pin(async move { Ok(asked.await??) })
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn list(&self, caller: Caller, page: ListPage) -> BoxFuture<'static, Result<ListResponse, Denied>> {
+        let asked = self.ask(|reply| Request::List { caller, page, reply });
+        Box::pin(async move { Ok(asked.await??) })
+    }
+
+    fn cancel(&self, caller: Caller, id: String) -> BoxFuture<'static, Result<CancelResponse, Denied>> {
+        let asked = self.ask(|reply| Request::Cancel { caller, id, reply });
+        Box::pin(async move { Ok(asked.await??) })
+    }
+
+    fn receipt(&self, caller: Caller, id: String) -> BoxFuture<'static, Result<Vec<u8>, Denied>> {
+        let asked = self.ask(|reply| Request::Receipt { caller, id, reply });
+        Box::pin(async move { Ok(asked.await??) })
+    }
+
+    fn watch(
+        &self,
+        caller: Caller,
+        only: Option<String>,
+        cursor: String,
+        sink: WatchSink,
+    ) -> BoxFuture<'static, Result<(), Denied>> {
+        Box::pin(changes::watch(self.clone(), caller, only, cursor, sink))
+    }
+
+    fn set_paused(&self, paused: bool) -> BoxFuture<'static, Result<bool, Denied>> {
+        self.ask(|reply| Request::SetPaused { paused, reply })
+    }
+
+    fn grace(&self) -> Duration {
+        self.view.borrow().as_ref().map_or(SHORT_GRACE, |view| view.grace)
+    }
+
+    fn changes(&self) -> Receiver<u64> {
         self.changes.clone()
     }
 

@@ -5,8 +5,10 @@
 
 mod begin;
 mod chain;
+mod changes;
 mod check;
 mod clock;
+mod disk;
 mod events;
 mod execute;
 mod find;
@@ -34,6 +36,7 @@ use zipnet_network::links::LinkError;
 use zipnet_network::universe::{Bootstrap, Relay, UniverseError};
 use zipnet_store::Store;
 
+use crate::control::backend::Backend;
 use crate::core::input::Input;
 use crate::core::store::LoadError;
 pub use check::{Checked, check};
@@ -161,7 +164,7 @@ impl Client {
         let (requests, requested) = mpsc::channel(MAX_REQUESTS);
         let (stop, stopping) = watch::channel(Stop::No);
         let runner = runner::Runner::new(config, requested, stopping).await?;
-        let handle = Handle::new(requests, runner.changes(), runner.view());
+        let handle = Handle::new(requests, &runner);
         Ok(Self { handle, stop, task: tokio::spawn(runner.run()) })
     }
 
@@ -194,6 +197,6 @@ impl Client {
 
     /// How long [`Client::drain`] may take, as far as known: two warm-ups and a margin.
     pub fn grace(&self) -> Duration {
-        self.handle.grace()
+        Backend::grace(&self.handle)
     }
 }

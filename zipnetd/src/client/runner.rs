@@ -13,6 +13,7 @@ use zipnet_dcnet::wire::Event;
 use zipnet_network::universe::LEAVE_TIMEOUT;
 
 use super::clock::Clock;
+use super::disk::Disk;
 use super::execute::Hands;
 use super::find::Search;
 use super::handle::{Request, View};
@@ -50,7 +51,15 @@ pub(super) struct Runner {
     pub(super) feeder: mpsc::Sender<Feed>,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) stop: watch::Receiver<Stop>,
+    /// The number of the last change of a message.
     pub(super) changes: watch::Sender<u64>,
+    /// Steps of the core.
+    pub(super) steps: watch::Sender<u64>,
+    /// Only cover leaves; not remembered across a restart.
+    pub(super) paused: bool,
+    pub(super) disk: Disk,
+    /// In Unix milliseconds.
+    pub(super) started_at: u64,
     pub(super) view: watch::Sender<Option<View>>,
     pub(super) connection: Connection,
     pub(super) again: Arc<Notify>,
@@ -70,15 +79,20 @@ impl Runner {
         let memory = Memory::open(config.store.clone(), config.state_dir.clone(), &config.instance).await?;
         let (feeder, feed) = mpsc::channel(MAX_FEED);
         let known = memory.descriptor.clone();
+        let mut clock = Clock::new();
         let mut runner = Self {
+            disk: Disk::new(config.state_dir.clone()),
             config,
             memory,
-            clock: Clock::new(),
+            started_at: clock.now(),
+            clock,
             feed,
             feeder,
             requests,
             stop,
             changes: watch::Sender::new(0),
+            steps: watch::Sender::new(0),
+            paused: false,
             view: watch::Sender::new(None),
             connection: Connection { missing: None, since: None },
             again: Arc::new(Notify::new()),
@@ -91,14 +105,6 @@ impl Runner {
             runner.begin(descriptor).await?;
         }
         Ok(runner)
-    }
-
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-
-    pub(super) fn view(&self) -> watch::Receiver<Option<View>> {
-        self.view.subscribe()
     }
 
     /// Runs until it is stopped, or cannot go on.
@@ -165,7 +171,9 @@ impl Runner {
         for output in live.core.step(now, input) {
             done |= live.hands.execute(now, output);
         }
-        self.changes.send_modify(|n| *n += 1);
+        let last = live.core.last_change();
+        self.changes.send_if_modified(|number| std::mem::replace(number, last) != last);
+        self.steps.send_modify(|n| *n += 1);
         done
     }
 

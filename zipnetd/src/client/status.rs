@@ -6,6 +6,7 @@ use zipnet_proto::v1::{Message, MessageState, QueueCounts, StatusResponse};
 
 use super::ClientConfig;
 use super::clock;
+use super::disk::Room;
 use super::find::NotFound;
 use crate::core::message::{MessageView, SealedAt, State};
 use crate::core::status::{Phase, Standing, Status};
@@ -18,10 +19,19 @@ pub(super) struct Connection {
     pub since: Option<u64>,
 }
 
+/// What the runner says about itself.
+pub(super) struct Own {
+    pub paused: bool,
+    pub started_at: u64,
+    pub now: u64,
+    pub room: Room,
+}
+
 /// Puts the answer together. `core` is what the core tells this caller, with the deployment, once that is known.
 pub(super) fn status(
     config: &ClientConfig,
     connection: &Connection,
+    own: &Own,
     core: Option<(&Descriptor, &Status)>,
 ) -> StatusResponse {
     let mut out = StatusResponse {
@@ -32,6 +42,12 @@ pub(super) fn status(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         connected_since_ms: connection.since,
         queue: Some(QueueCounts::default()),
+        paused: own.paused,
+        cadence: config.cadence,
+        now_ms: own.now,
+        started_at_ms: own.started_at,
+        store_bytes: own.room.store,
+        disk_free_bytes: own.room.free,
         ..StatusResponse::default()
     };
     if let Some((descriptor, status)) = core {
@@ -93,6 +109,8 @@ fn of_core(out: &mut StatusResponse, status: &Status) {
         expired: q.expired,
         failed: q.failed,
     });
+    out.cadence = status.cadence;
+    out.draining = status.phase == Phase::Stopping;
     out.oldest_age_ms = status.oldest_accepted_at.map(|at| clock::wall().saturating_sub(at));
 }
 
@@ -113,16 +131,25 @@ fn warnings(config: &ClientConfig, connection: &Connection, core: Option<&Status
     out
 }
 
+/// A state as callers know it.
+pub(super) fn state(state: &State, reserved: bool) -> MessageState {
+    match state {
+        State::Queued if reserved => MessageState::Reserved,
+        State::Queued => MessageState::Queued,
+        State::Sealed(_) => MessageState::Sealed,
+        State::Published { .. } => MessageState::Published,
+        State::Cancelled => MessageState::Cancelled,
+        State::Expired => MessageState::Expired,
+        State::Failed(_) => MessageState::Failed,
+    }
+}
+
 /// A message as its owner sees it.
 pub(super) fn message(view: MessageView) -> Message {
-    let (state, round, slot) = match &view.state {
-        State::Queued if view.reserved => (MessageState::Reserved, None, None),
-        State::Queued => (MessageState::Queued, None, None),
-        State::Sealed(SealedAt { round, slot, .. }) => (MessageState::Sealed, Some(*round), Some(*slot)),
-        State::Published { round, slot } => (MessageState::Published, Some(*round), *slot),
-        State::Cancelled => (MessageState::Cancelled, None, None),
-        State::Expired => (MessageState::Expired, None, None),
-        State::Failed(_) => (MessageState::Failed, None, None),
+    let (round, slot) = match &view.state {
+        State::Sealed(SealedAt { round, slot, .. }) => (Some(*round), Some(*slot)),
+        State::Published { round, slot } => (Some(*round), *slot),
+        _ => (None, None),
     };
     let reason = match &view.state {
         State::Failed(failure) => failure.as_str().to_owned(),
@@ -131,7 +158,7 @@ pub(super) fn message(view: MessageView) -> Message {
     Message {
         id: view.id.to_string(),
         request_id: view.request_id.unwrap_or_default(),
-        state: state.into(),
+        state: state(&view.state, view.reserved).into(),
         reason,
         round,
         slot,
@@ -142,5 +169,7 @@ pub(super) fn message(view: MessageView) -> Message {
         last_reason: view.last_reason.to_owned(),
         next_step: view.next_step,
         next_at_ms: view.next_at,
+        receipt: view.receipt,
+        uid: view.uid,
     }
 }

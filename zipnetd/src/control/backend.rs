@@ -5,7 +5,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use zipnet_proto::Refused;
-use zipnet_proto::v1::{Message, ReadItem, SendResponse, StatusResponse};
+use zipnet_proto::v1::{
+    CancelResponse, ListResponse, Message, MessageState, ReadItem, SendResponse, StatusResponse, WatchItem,
+};
 
 /// Who calls: the uid of the other end of the socket, as the kernel tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +26,26 @@ pub struct NewMessage {
     pub request_id: Option<String>,
     /// How long it may wait.
     pub ttl: Option<Duration>,
+    /// Keep a receipt once it is published.
+    pub receipt: bool,
+}
+
+/// Which messages are listed.
+pub struct ListPage {
+    /// Only these states; none: all.
+    pub states: Vec<MessageState>,
+    /// At most this many.
+    pub limit: usize,
+    /// After this one; from the oldest on without.
+    pub after: Option<String>,
 }
 
 /// The end of a stream of the broadcast log that the backend fills. It waits while the reader is behind; when the
 /// receiver is gone, so is the reader.
 pub type LogSink = mpsc::Sender<ReadItem>;
+
+/// The same for what becomes of messages.
+pub type WatchSink = mpsc::Sender<WatchItem>;
 
 /// Why a call brought nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +72,31 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Changes whenever a message may have changed.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// One page of the messages that the caller may see, in the order of their acceptance.
+    fn list(&self, caller: Caller, page: ListPage) -> BoxFuture<'static, Result<ListResponse, Denied>>;
+
+    /// Takes a message back; resolves when that is durable, or it is too late.
+    fn cancel(&self, caller: Caller, id: String) -> BoxFuture<'static, Result<CancelResponse, Denied>>;
+
+    /// The receipt of a message, encoded.
+    fn receipt(&self, caller: Caller, id: String) -> BoxFuture<'static, Result<Vec<u8>, Denied>>;
+
+    /// Writes what becomes of one message, or of all that the caller may see, into the sink, from a cursor on (empty: from
+    /// now on); goes on until the watcher has gone.
+    fn watch(
+        &self,
+        caller: Caller,
+        only: Option<String>,
+        cursor: String,
+        sink: WatchSink,
+    ) -> BoxFuture<'static, Result<(), Denied>>;
+
+    /// Only cover, or no longer so; resolves to what it was before.
+    fn set_paused(&self, paused: bool) -> BoxFuture<'static, Result<bool, Denied>>;
+
+    /// How long covering on may take at the end.
+    fn grace(&self) -> Duration;
 
     /// Writes the log from a round on into the sink; ends with the last final round, or with the reader.
     fn read(&self, from: Option<u64>, follow: bool, sink: LogSink)

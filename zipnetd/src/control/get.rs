@@ -8,19 +8,11 @@ use zipnet_proto::v1::{GetRequest, Message, MessageState};
 use zipnet_proto::{MAX_GET_WAIT, Reason};
 
 use super::backend::Caller;
-use super::{Service, deny};
-
-/// Longest id that is looked up, in bytes; ours have 36.
-const MAX_ID_BYTES: usize = 64;
+use super::{Service, check_id, deny};
 
 pub(super) async fn get(service: &Service, caller: Caller, request: GetRequest) -> Result<Message, Status> {
     let GetRequest { message_id, wait_ms, known_state } = request;
-    if message_id.len() > MAX_ID_BYTES {
-        let len = message_id.len();
-        return Err(
-            Reason::InvalidRequest.into_status(format!("a message id of {len} bytes is none of ours"))
-        );
-    }
+    check_id(&message_id)?;
     let known = MessageState::try_from(known_state).map_err(|_| {
         Reason::InvalidRequest.into_status(format!("{known_state} is not the number of a message state"))
     })?;

@@ -14,10 +14,12 @@ pub struct Limits {
     pub calls: usize,
     /// Streams of the broadcast log; a further one is `TooManyCallers`.
     pub readers: usize,
-    /// Items between the log and a reader that is behind.
-    pub reader_items: usize,
-    /// A reader that takes nothing for this long is told `Lagged`.
-    pub reader_stall: Duration,
+    /// Watchers of messages; a further one is `TooManyCallers`.
+    pub subscribers: usize,
+    /// Items between the daemon and a reader or watcher that is behind.
+    pub stream_items: usize,
+    /// A reader or watcher that takes nothing for this long is told `Lagged`.
+    pub stream_stall: Duration,
     /// Calls that one connection may have under way; HTTP/2 makes the caller wait with more.
     pub streams_per_connection: u32,
 }
@@ -29,8 +31,9 @@ impl Default for Limits {
             connections_per_uid: 64,
             calls: 512,
             readers: 32,
-            reader_items: 64,
-            reader_stall: Duration::from_secs(30),
+            subscribers: 64,
+            stream_items: 64,
+            stream_stall: Duration::from_secs(30),
             streams_per_connection: 64,
         }
     }

@@ -1,13 +1,23 @@
-//! The control socket: `zipnet.v1` and the standard health service, for programs on this host. One file per verb.
+//! The control socket: `zipnet.v1` and the standard health and reflection services, for programs on this host. One file
+//! per verb.
 
 mod accept;
 pub mod backend;
+mod cancel;
+mod drain;
 mod get;
 mod limits;
+mod list;
+mod log_level;
+mod operator;
+mod pause;
 mod read;
+mod receipt;
 mod send;
 mod socket;
 mod status;
+mod stream;
+mod watch;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,18 +35,24 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 use zipnet_proto::v1::control_server::{Control as Verbs, ControlServer};
 use zipnet_proto::v1::{
-    GetRequest, Message, ReadItem, ReadRequest, SendRequest, SendResponse, StatusRequest, StatusResponse,
+    CancelRequest, CancelResponse, DrainRequest, DrainResponse, GetReceiptRequest, GetReceiptResponse,
+    GetRequest, ListRequest, ListResponse, Message, ReadItem, ReadRequest, SendRequest, SendResponse,
+    SetLogLevelRequest, SetLogLevelResponse, SetPausedRequest, SetPausedResponse, StatusRequest,
+    StatusResponse, WatchItem, WatchRequest,
 };
-use zipnet_proto::{MAX_GRPC_REQUEST_BYTES, MAX_GRPC_RESPONSE_BYTES, Reason, Refused};
+use zipnet_proto::{MAX_GRPC_REQUEST_BYTES, MAX_GRPC_RESPONSE_BYTES, Reason};
 
 use crate::config::Socket;
 use backend::{Backend, Caller, Denied};
 pub use limits::Limits;
 use limits::{BUSY_RETRY, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT};
+pub use operator::{Ending, Operator};
 pub use socket::{SocketError, probe};
 
 /// What health is asked about besides the whole daemon.
 const SERVICE: &str = "zipnet.v1.Control";
+/// Longest message id that is looked up, in bytes; ours have 36.
+const MAX_ID_BYTES: usize = 64;
 
 /// A control socket that serves.
 pub struct Control {
@@ -59,6 +75,7 @@ impl Control {
         socket: &Socket,
         uid: u32,
         backend: Arc<dyn Backend>,
+        operator: Operator,
         limits: Limits,
     ) -> Result<Self, SocketError> {
         let (listener, bound) = socket::bind(socket, uid).await?;
@@ -66,10 +83,12 @@ impl Control {
         let (health, health_service) = health_reporter();
         let service = Service {
             backend,
+            operator,
             uid,
             limits,
             calls: Arc::new(Semaphore::new(limits.calls)),
             readers: Arc::new(Semaphore::new(limits.readers)),
+            subscribers: Arc::new(Semaphore::new(limits.subscribers)),
             stop: stop.clone(),
             draining: draining.clone(),
         };
@@ -77,12 +96,19 @@ impl Control {
             .max_decoding_message_size(MAX_GRPC_REQUEST_BYTES)
             .max_encoding_message_size(MAX_GRPC_RESPONSE_BYTES);
         set_health(&health, false).await;
+        // Callers without the .proto (grpcurl and the like) find out what there is.
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(zipnet_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .expect("invariant: the descriptors were made by the build");
         let server = Server::builder()
             .max_concurrent_streams(limits.streams_per_connection)
             .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
             .add_service(service)
             .add_service(health_service)
+            .add_service(reflection)
             .serve_with_incoming_shutdown(
                 accept::connections(listener, limits),
                 stop.clone().cancelled_owned(),
@@ -123,10 +149,12 @@ async fn set_health(health: &HealthReporter, serving: bool) {
 /// The verbs, as tonic calls them.
 struct Service {
     backend: Arc<dyn Backend>,
+    operator: Operator,
     uid: u32,
     limits: Limits,
     calls: Arc<Semaphore>,
     readers: Arc<Semaphore>,
+    subscribers: Arc<Semaphore>,
     stop: CancellationToken,
     draining: CancellationToken,
 }
@@ -154,21 +182,26 @@ fn place(among: &Arc<Semaphore>, limit: usize, what: &str) -> Result<OwnedSemaph
 /// A status without a reason leaves open what happened; the typed client tells the caller so.
 fn deny(denied: Denied) -> Status {
     match denied {
-        Denied::Refused(refused) => refuse(refused),
+        Denied::Refused(refused) => match refused.retry_after {
+            Some(after) => refused.reason.into_status_retry(refused.message, after),
+            None => refused.reason.into_status(refused.message),
+        },
         Denied::Unknown(why) => Status::aborted(why),
     }
 }
 
-fn refuse(refused: Refused) -> Status {
-    match refused.retry_after {
-        Some(after) => refused.reason.into_status_retry(refused.message, after),
-        None => refused.reason.into_status(refused.message),
+/// Before anything of that length is looked for, or shown in a text.
+fn check_id(id: &str) -> Result<(), Status> {
+    if id.len() <= MAX_ID_BYTES {
+        return Ok(());
     }
+    Err(Reason::InvalidRequest.into_status(format!("a message id of {} bytes is none of ours", id.len())))
 }
 
 #[tonic::async_trait]
 impl Verbs for Service {
     type ReadStream = Pin<Box<dyn Stream<Item = Result<ReadItem, Status>> + Send>>;
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchItem, Status>> + Send>>;
 
     async fn send(&self, request: Request<SendRequest>) -> Result<Response<SendResponse>, Status> {
         let (caller, _permit) = self.admit(&request)?;
@@ -188,5 +221,49 @@ impl Verbs for Service {
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let (caller, _permit) = self.admit(&request)?;
         status::status(self, caller).await.map(Response::new)
+    }
+
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        let (caller, _permit) = self.admit(&request)?;
+        list::list(self, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let (caller, _permit) = self.admit(&request)?;
+        Ok(Response::new(Box::pin(watch::watch(self, caller, request.into_inner())?)))
+    }
+
+    async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
+        let (caller, _permit) = self.admit(&request)?;
+        cancel::cancel(self, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<GetReceiptRequest>,
+    ) -> Result<Response<GetReceiptResponse>, Status> {
+        let (caller, _permit) = self.admit(&request)?;
+        receipt::receipt(self, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
+        let (caller, _permit) = self.admit(&request)?;
+        drain::drain(self, caller, request.into_inner()).map(Response::new)
+    }
+
+    async fn set_paused(
+        &self,
+        request: Request<SetPausedRequest>,
+    ) -> Result<Response<SetPausedResponse>, Status> {
+        let (caller, _permit) = self.admit(&request)?;
+        pause::pause(self, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn set_log_level(
+        &self,
+        request: Request<SetLogLevelRequest>,
+    ) -> Result<Response<SetLogLevelResponse>, Status> {
+        let (caller, _permit) = self.admit(&request)?;
+        log_level::log_level(self, caller, request.get_ref()).map(Response::new)
     }
 }

@@ -17,7 +17,7 @@ pub(super) async fn send(
     if service.draining.is_cancelled() {
         return Err(Reason::Draining.into_status("the daemon is shutting down and takes no more messages"));
     }
-    let SendRequest { payload, request_id, ttl_ms } = request;
+    let SendRequest { payload, request_id, ttl_ms, receipt } = request;
     if let Some(id) = request_id.as_deref().filter(|id| !request_id_is_valid(id)) {
         return Err(Reason::InvalidRequest.into_status(format!(
             "{:?} is not a request id: 1 to {MAX_REQUEST_ID_BYTES} printable ASCII characters without blanks",
@@ -27,7 +27,8 @@ pub(super) async fn send(
     if ttl_ms == Some(0) {
         return Err(Reason::InvalidRequest.into_status("a ttl of 0 ms leaves no time to publish anything"));
     }
-    let message = NewMessage { payload, request_id, ttl: ttl_ms.map(Duration::from_millis) };
+    let ttl = ttl_ms.map(Duration::from_millis);
+    let message = NewMessage { payload, request_id, ttl, receipt };
     // In a task of its own: a caller who goes away must not stop half of it.
     let taken = tokio::spawn(service.backend.send(caller, message));
     match taken.await {

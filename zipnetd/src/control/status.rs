@@ -10,6 +10,7 @@ pub(super) async fn status(service: &Service, caller: Caller) -> Result<StatusRe
     let mut status = service.backend.status(caller).await.map_err(deny)?;
     if service.draining.is_cancelled() {
         status.why = "the daemon is shutting down".to_owned();
+        status.draining = true;
     }
     Ok(status)
 }

@@ -8,14 +8,15 @@ use super::input::Command;
 use super::message::{Message, MessageId, State};
 use super::output::{Answer, Op, Output, Refusal};
 use super::queue::Hold;
+use super::status::Why;
 use super::store::{Layout, nothing};
 use super::writes::After;
 
 impl Core {
     pub(super) fn command(&mut self, reply: u64, command: Command) {
         let answer = match command {
-            Command::Accept { uid, payload, request_id, ttl_ms } => {
-                self.accept(reply, uid, Zeroizing::new(payload), request_id, ttl_ms)
+            Command::Accept { uid, payload, request_id, ttl_ms, receipt } => {
+                self.accept(reply, uid, Zeroizing::new(payload), request_id, ttl_ms, receipt)
             }
             Command::Cancel { uid, id } => self.cancel(reply, uid, &id),
         };
@@ -32,6 +33,7 @@ impl Core {
         payload: Zeroizing<Vec<u8>>,
         request_id: Option<String>,
         ttl_ms: Option<u64>,
+        receipt: bool,
     ) -> Result<Option<Answer>, Refusal> {
         let (len, max) = (payload.len(), self.cfg.descriptor.params.max_payload());
         if len > max {
@@ -67,6 +69,9 @@ impl Core {
         if self.stopping.is_some() {
             return Err(Refusal::Draining);
         }
+        if self.paused {
+            return Err(Refusal::Paused);
+        }
         self.queue.room(len)?;
         let random = self.draw.ids.bytes();
         self.last_id = MessageId::after(self.last_id, self.now);
@@ -77,13 +82,13 @@ impl Core {
             state: State::Queued,
             accepted_at: self.now,
             expires_at: self.now + ttl,
+            receipt,
             payload,
             ..nothing(self.exact_until())
         };
         let id = message.id;
         let mut ops = vec![Layout::short(&message)];
-        let forgotten = self.queue.forget(self.layout.max_terminal());
-        ops.extend(forgotten.into_iter().map(|id| Op::Delete { key: id.0.to_vec() }));
+        ops.extend(self.forget());
         self.queue.insert(message, Hold::Free);
         let ticket = self.write(ops, After::Accept { id, waiting: vec![(reply, false)] });
         self.queue.set_hold(&id, Hold::Storing(ticket));
@@ -93,13 +98,35 @@ impl Core {
     fn cancel(&mut self, reply: u64, uid: u32, id: &MessageId) -> Result<Option<Answer>, Refusal> {
         let entry = self.owned(uid, id)?;
         if entry.message.state != State::Queued || matches!(entry.hold, Hold::Storing(_)) {
-            return Ok(Some(Answer::Cancelled(false)));
+            let message = Box::new(self.view(entry, self.reserved()));
+            return Ok(Some(Answer::Cancelled { cancelled: false, message }));
         }
         // A slot that was reserved meanwhile goes to the next message, or stays empty as cover's do.
         let changed = self.queue.change(id, |m| m.state = State::Cancelled);
         let op = changed.map(Layout::short).expect("invariant: the message was there a line ago");
-        self.write(vec![op], After::Cancel { reply });
+        // As it is now: by the time of the write it may be forgotten.
+        let message = Box::new(self.message(uid, id)?);
+        self.write(vec![op], After::Cancel { reply, message });
         Ok(None)
+    }
+
+    /// Forgets terminal messages beyond the bound, with their receipts.
+    pub(super) fn forget(&mut self) -> Vec<Op> {
+        let mut ops = Vec::new();
+        for id in self.queue.forget(self.layout.max_terminal()) {
+            ops.push(Op::Delete { key: id.0.to_vec() });
+            ops.extend(self.receipts.forget(&id));
+        }
+        ops
+    }
+
+    /// Only cover, or no longer so.
+    pub(super) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        if !paused && self.rounds.why == Some(Why::Paused) {
+            // What the last round was held for does not hold any more; the next one says what does.
+            self.rounds.why = None;
+        }
     }
 
     /// The message, if this caller may see it.

@@ -15,6 +15,14 @@ pub const MAX_TERMINAL: usize = 10_000;
 /// Most bytes that terminal messages may take on disk; for long slots this bound is reached before
 /// [`MAX_TERMINAL`].
 pub const MAX_TERMINAL_BYTES: usize = 16 * 1024 * 1024;
+/// Most receipts that are kept; the oldest are forgotten first, each at the latest with its message.
+pub const MAX_RECEIPTS: usize = 1_000;
+/// Longest receipt that is kept, in bytes: what one answer of the control API takes, and a value of the store.
+pub const MAX_RECEIPT_BYTES: usize = 1024 * 1024 - 1024;
+/// Most bytes of receipts on disk.
+pub const MAX_RECEIPTS_BYTES: usize = 32 * 1024 * 1024;
+/// Most messages on one page of a list, and most changes that are looked at at once.
+pub const MAX_PAGE: usize = 1_000;
 /// Longest request id, in bytes; the same as the control API's.
 pub const MAX_REQUEST_ID_BYTES: usize = 64;
 /// How long a message waits for its publication unless told otherwise, in milliseconds.

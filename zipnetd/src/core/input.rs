@@ -71,7 +71,7 @@ pub enum Input {
     },
     /// Reserve in every Nth round from now on; clamped to 1..=[`MAX_CADENCE`](super::config::MAX_CADENCE).
     SetCadence(u32),
-    /// Only cover, or no longer so.
+    /// Only cover, and take no messages, or no longer so.
     SetPaused(bool),
     /// Take no more messages, and end with [`Output::Stopped`](super::Output::Stopped).
     Stop {
@@ -115,6 +115,8 @@ pub enum Command {
         /// [`MIN_TTL_MS`](super::config::MIN_TTL_MS) to [`MAX_TTL_MS`](super::config::MAX_TTL_MS); `None` for
         /// [`DEFAULT_TTL_MS`](super::config::DEFAULT_TTL_MS).
         ttl_ms: Option<u64>,
+        /// Keep a receipt once it is published.
+        receipt: bool,
     },
     /// Take a message back that was not sealed yet.
     Cancel {

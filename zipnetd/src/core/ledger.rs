@@ -1,14 +1,18 @@
 //! What is known about rounds: records and who stands behind them (R5, R11), abandoned rounds and who disclosed (R10).
 //!
+//! Of every record that counts, the signatures and the header above are kept: what makes it count is a receipt, too.
+//!
 //! Bounded: the last [`WINDOW`] verified records and those of rounds that somebody still waits for; [`LOOSE`] records
 //! per server that do not count yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use zipnet_dcnet::descriptor::Descriptor;
-use zipnet_dcnet::header::Header;
+use zipnet_dcnet::header::SignedHeader;
 use zipnet_dcnet::ids::{DeploymentId, HeaderDigest, PeerId, RecordDigest};
+use zipnet_dcnet::receipt::{self, MAX_ABOVE, Receipt};
 use zipnet_dcnet::record::{Record, SignedRecord};
+use zipnet_dcnet::signed::Signature;
 use zipnet_dcnet::wire::Abandoned;
 
 /// Verified records that are kept.
@@ -26,6 +30,27 @@ pub(super) struct Known {
     pub(super) record: Record,
     pub(super) digest: RecordDigest,
     pub(super) signers: Mask,
+    /// Its own signatures that came so far.
+    signatures: BTreeMap<PeerId, Signature>,
+    /// An opened header that stands on it, if one was seen.
+    header: Option<Box<SignedHeader>>,
+}
+
+impl Known {
+    /// All its servers signed.
+    fn is_signed(&self) -> bool {
+        self.signatures.len() == self.record.servers.len()
+    }
+
+    /// What came about it shows by itself that it counts.
+    fn counts_alone(&self) -> bool {
+        self.is_signed() || self.header.is_some()
+    }
+
+    fn signed(&self) -> SignedRecord {
+        let signatures = self.signatures.iter().map(|(id, signature)| (*id, *signature)).collect();
+        SignedRecord { record: self.record.clone(), signatures }
+    }
 }
 
 /// Disclosures about one header.
@@ -45,7 +70,7 @@ pub(super) struct Ledger {
     loose: Vec<(PeerId, Known)>,
     gone: BTreeMap<(u64, HeaderDigest), Gone>,
     /// What the last header says about the record below it.
-    claim: Option<(RecordDigest, Mask)>,
+    claim: Option<(Mask, Box<SignedHeader>)>,
     /// Rounds that were verified since the last [`Ledger::fresh`].
     fresh: Vec<u64>,
 }
@@ -104,9 +129,15 @@ impl Ledger {
     }
 
     /// A header whose signatures were checked: it counts, and so does what it stands on.
-    pub(super) fn header(&mut self, header: &Header, digest: HeaderDigest) {
+    pub(super) fn header(&mut self, signed: &SignedHeader, digest: HeaderDigest) {
+        let header = &signed.header;
         let mask = self.mask(&header.servers);
-        self.claim = Some((header.prev, mask));
+        let loose = self.loose.iter_mut().map(|(_, known)| known);
+        let below = self.verified.values_mut().rev().chain(loose).find(|known| known.digest == header.prev);
+        if let Some(known) = below {
+            known.header.get_or_insert_with(|| Box::new(signed.clone()));
+        }
+        self.claim = Some((mask, Box::new(signed.clone())));
         self.gone.entry((header.round, digest)).or_default();
         self.stands(header.prev, mask);
     }
@@ -124,8 +155,12 @@ impl Ledger {
         let signers = self.mask(signed.signatures.iter().map(|(id, _)| id));
         let all = self.mask(&signed.record.servers);
         let round = signed.record.round;
+        let SignedRecord { record, signatures } = signed;
         if let Some(known) = self.verified.get_mut(&round) {
             let news = known.digest == digest && signers & !known.signers != 0;
+            if known.digest == digest {
+                known.signatures.extend(signatures);
+            }
             if news {
                 known.signers |= signers;
                 let (prev, mask) = (known.record.prev, known.signers);
@@ -137,16 +172,22 @@ impl Ledger {
         let (signers, news) = if let Some((_, known)) = known {
             let before = known.signers;
             known.signers |= signers;
+            known.signatures.extend(signatures);
             (known.signers, known.signers != before)
         } else {
             if self.loose.iter().filter(|(teller, _)| *teller == from).count() >= LOOSE {
                 let oldest = self.loose.iter().position(|(teller, _)| *teller == from);
                 self.loose.remove(oldest.expect("invariant: counted above"));
             }
-            self.loose.push((from, Known { record: signed.record, digest, signers }));
+            let signatures = signatures.into_iter().collect();
+            self.loose.push((from, Known { record, digest, signers, signatures, header: None }));
             (signers, true)
         };
-        if let Some((_, mask)) = self.claim.filter(|claim| claim.0 == digest) {
+        if let Some((mask, header)) = self.claim.as_ref().filter(|claim| claim.1.header.prev == digest) {
+            let mask = *mask;
+            if let Some((_, known)) = self.loose.iter_mut().find(|(_, known)| known.digest == digest) {
+                known.header.get_or_insert_with(|| header.clone());
+            }
             self.stands(digest, mask);
         } else if signers == all {
             self.stands(digest, 0);
@@ -212,8 +253,40 @@ impl Ledger {
         (clean & !revealed & servers, revealed & servers)
     }
 
-    /// Forgets what is older than the window, less the rounds in `keep`.
+    /// What shows to anybody that a slot of a round is published; `None` if the round does not count, or nothing that is
+    /// known shows it.
+    pub(super) fn receipt(&self, descriptor: &Descriptor, round: u64, slot: u32) -> Option<Receipt> {
+        let known = self.verified.get(&round)?;
+        let (mut top, mut above) = (known, Vec::new());
+        while !top.counts_alone() {
+            if above.len() == MAX_ABOVE {
+                return None;
+            }
+            top = self.above(top)?;
+            above.push(top.signed());
+        }
+        let header = top.header.as_deref().filter(|_| !top.is_signed()).cloned();
+        let descriptor = descriptor.clone();
+        Some(Receipt { version: receipt::VERSION, descriptor, slot, record: known.signed(), above, header })
+    }
+
+    /// The record that stands on this one.
+    fn above(&self, known: &Known) -> Option<&Known> {
+        let (_, next) = self.verified.range(known.record.round + 1..).next()?;
+        (next.record.prev == known.digest).then_some(next)
+    }
+
+    /// Forgets what is older than the window, less the rounds in `keep` and those by which they count.
     pub(super) fn prune(&mut self, keep: &BTreeSet<u64>) {
+        let mut all = keep.clone();
+        for round in keep {
+            let mut at = self.verified.get(round);
+            for _ in 0..MAX_ABOVE {
+                at = at.filter(|known| !known.counts_alone()).and_then(|known| self.above(known));
+                all.extend(at.map(|known| known.record.round));
+            }
+        }
+        let keep = &all;
         while self.verified.len() > WINDOW + keep.len() {
             let Some(old) = self.verified.keys().find(|round| !keep.contains(round)).copied() else { break };
             self.verified.remove(&old);

@@ -174,6 +174,9 @@ pub struct Message {
     pub not_before_round: u64,
     /// Why the last attempt did not publish it.
     pub setback: Option<Setback>,
+    /// A receipt is wanted. Beside the rest on the disk, see [`super::store`].
+    #[borsh(skip)]
+    pub receipt: bool,
     /// Empty once terminal.
     #[borsh(serialize_with = "write_bytes", deserialize_with = "read_bytes")]
     pub payload: Zeroizing<Vec<u8>>,
@@ -206,6 +209,8 @@ pub struct MessageView {
     pub expires_at: u64,
     /// How often it was sealed.
     pub attempts: u32,
+    /// A receipt was asked for.
+    pub receipt: bool,
     /// Bytes of the payload; `None` once the payload is forgotten.
     pub length: Option<u32>,
     /// Why the last attempt did not publish it, a sentence; empty before the first.

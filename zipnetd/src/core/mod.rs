@@ -6,6 +6,7 @@
 //! What leaves the host never depends on having a message: per sealed round one write of two records of fixed size, one
 //! envelope of fixed length at a moment drawn without looking; per piece of news about a round one write of one record.
 //! Only callers (accept, cancel) and the clock (expiry) cause other writes, and a restart with messages reads more log.
+//! Who asks for a receipt asks for one more thing in that write: it has the published record, as long as that is.
 
 mod commands;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod output;
 mod pace;
 mod queue;
 mod quiet;
+mod receipts;
 mod registration;
 mod rescan;
 mod rounds;
@@ -29,6 +31,7 @@ pub mod status;
 mod stop;
 pub mod store;
 mod view;
+mod watch;
 mod writes;
 
 use std::collections::BTreeSet;
@@ -43,6 +46,7 @@ pub use self::message::{MessageId, MessageView};
 pub use self::output::{Answer, Notice, Output, Refusal};
 pub use self::status::Status;
 pub use self::store::Loaded;
+pub use self::watch::Changes;
 
 use self::config::MAX_CADENCE;
 use self::draw::Draw;
@@ -50,6 +54,7 @@ use self::fetch::Fetch;
 use self::ledger::Ledger;
 use self::pace::Pace;
 use self::queue::Queue;
+use self::receipts::Receipts;
 use self::registration::Registrar;
 use self::rounds::Rounds;
 use self::scan::Scan;
@@ -69,6 +74,9 @@ pub struct Core {
     rounds: Rounds,
     pace: Pace,
     queue: Queue,
+    receipts: Receipts,
+    /// The message that a reservation under way would carry, as far as watchers know.
+    shown_reserved: Option<MessageId>,
     scan: Scan,
     fetch: Fetch,
     writes: Writes,
@@ -104,6 +112,8 @@ impl Core {
             rounds: Rounds::default(),
             pace,
             queue: Queue::new(draw.ids.bytes()),
+            receipts: Receipts::new(loaded.receipts),
+            shown_reserved: None,
             scan: Scan::new(loaded.known_round),
             fetch: Fetch::default(),
             writes: Writes::default(),
@@ -146,7 +156,7 @@ impl Core {
             Input::Stored { ticket, result } => self.stored(ticket, result),
             Input::Command { reply, command } => self.command(reply, command),
             Input::SetCadence(cadence) => self.cfg.cadence = cadence.clamp(1, MAX_CADENCE),
-            Input::SetPaused(paused) => self.paused = paused,
+            Input::SetPaused(paused) => self.pause(paused),
             Input::Stop { linger } => self.stop(linger),
         }
         self.expire();
@@ -157,6 +167,7 @@ impl Core {
             self.fetch.poll(self.now, draw, out);
         }
         self.stop_if_done();
+        self.show_reserved();
         std::mem::take(&mut self.out)
     }
 

@@ -5,10 +5,12 @@ use zipnet_dcnet::seal::Envelope;
 use zipnet_dcnet::wire::RegisterCall;
 
 use super::input::StoreFailure;
-use super::message::MessageId;
+use super::message::{MessageId, MessageView};
 
 /// The tree of the store that is the core's; nobody else writes it. It is scanned as a whole for [`super::Loaded`].
 pub const TREE: &str = "messages";
+/// The tree of receipts: key a message id, value a `Receipt` of zipnet-dcnet as it encodes itself.
+pub const RECEIPTS: &str = "receipts";
 
 /// One thing to do, in this order.
 pub enum Output {
@@ -16,7 +18,7 @@ pub enum Output {
     Write {
         /// Names the write.
         ticket: u64,
-        /// Changes to [`TREE`], in order. At most 16 MiB together.
+        /// Changes, in order. At most 16 MiB together.
         ops: Vec<Op>,
     },
     /// Call this server, and say [`Input::Register`](super::Input::Register). One call per server at a time. Give up
@@ -69,7 +71,7 @@ pub enum Output {
     Stopped,
 }
 
-/// A change to [`TREE`].
+/// A change to [`TREE`], or to [`RECEIPTS`] where it says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Sets a key.
@@ -81,6 +83,18 @@ pub enum Op {
     },
     /// Removes a key.
     Delete {
+        /// 16 bytes.
+        key: Vec<u8>,
+    },
+    /// Sets a key of [`RECEIPTS`].
+    PutReceipt {
+        /// 16 bytes.
+        key: Vec<u8>,
+        /// At most [`MAX_RECEIPT_BYTES`](super::config::MAX_RECEIPT_BYTES).
+        value: Vec<u8>,
+    },
+    /// Removes a key of [`RECEIPTS`].
+    DeleteReceipt {
         /// 16 bytes.
         key: Vec<u8>,
     },
@@ -96,8 +110,13 @@ pub enum Answer {
         /// The request id was known: nothing was queued.
         duplicate: bool,
     },
-    /// `true`: taken back. `false`: too late, it is sealed or terminal already.
-    Cancelled(bool),
+    /// The answer to a cancel.
+    Cancelled {
+        /// Taken back; otherwise too late, it is sealed or terminal already.
+        cancelled: bool,
+        /// The message as it is now.
+        message: Box<MessageView>,
+    },
 }
 
 /// Why a caller gets nothing. The names are those of the control API's reasons, see [`Refusal::reason`].
@@ -128,14 +147,25 @@ pub enum Refusal {
     /// The daemon is on its way down.
     #[error("the daemon is stopping and takes no more messages")]
     Draining,
+    /// The operator paused sending; nothing was queued.
+    #[error("the operator paused sending: no more messages are taken; those queued before stay")]
+    Paused,
+    /// There is no receipt of the message.
+    #[error("there is no receipt of message {id}: {why}")]
+    NoReceipt {
+        /// Which.
+        id: MessageId,
+        /// Why not, as a clause.
+        why: String,
+    },
     /// No such message.
     #[error("no message has the id {0}")]
     NotFound(MessageId),
     /// Somebody else's message.
     #[error("message {0} belongs to another user")]
     NotYours(MessageId),
-    /// The message could not be kept.
-    #[error("the message could not be kept: {}", match .0 { StoreFailure::Full => "no room on the disk", StoreFailure::Failed => "writing to the store failed" })]
+    /// What was asked for could not be written down.
+    #[error("it could not be written down: {}", match .0 { StoreFailure::Full => "no room on the disk", StoreFailure::Failed => "writing to the store failed" })]
     Store(StoreFailure),
 }
 
@@ -148,7 +178,8 @@ impl Refusal {
             Self::RequestIdReused(_) => "RequestIdReused",
             Self::QueueFull { .. } => "QueueFull",
             Self::Draining => "Draining",
-            Self::NotFound(_) => "NotFound",
+            Self::Paused => "Paused",
+            Self::NotFound(_) | Self::NoReceipt { .. } => "NotFound",
             Self::NotYours(_) => "NotYours",
             Self::Store(StoreFailure::Full) => "StoreFull",
             Self::Store(StoreFailure::Failed) => "StoreCorrupt",

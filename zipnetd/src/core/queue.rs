@@ -1,7 +1,11 @@
 //! The queue: which messages there are, in which state, and what falls due when.
 //!
 //! Invariants (checked by [`Queue::check`] in tests): every message that is not terminal has a deadline; counts and
-//! indexes agree with the messages; the bounds of [`super::config`] hold.
+//! indexes agree with the messages; the bounds of [`super::config`] hold; every message that callers may see has one
+//! change number, and no two have the same.
+//!
+//! Who watches messages keeps a number and asks for what has a higher one. A message that changes several times in
+//! between is there once, as it is: nothing is kept per watcher.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -31,6 +35,8 @@ pub(super) struct Entry {
     /// Keyed digest of the payload, in memory only: on the disk it would say which message of the log was this one.
     digest: Option<[u8; 32]>,
     deadline: u64,
+    /// The number of its last change; 0 for the standing message, which nobody watches.
+    pub(super) changed: u64,
 }
 
 /// See the module.
@@ -40,6 +46,10 @@ pub(super) struct Queue {
     queued: BTreeSet<MessageId>,
     sealed: BTreeSet<MessageId>,
     deadlines: BTreeSet<(u64, MessageId)>,
+    /// By the number of their last change.
+    changes: BTreeMap<u64, MessageId>,
+    /// Of the last change there was.
+    last_change: u64,
     /// By the time they became terminal.
     terminal: VecDeque<MessageId>,
     live: usize,
@@ -55,6 +65,8 @@ impl Queue {
             queued: BTreeSet::new(),
             sealed: BTreeSet::new(),
             deadlines: BTreeSet::new(),
+            changes: BTreeMap::new(),
+            last_change: 0,
             terminal: VecDeque::new(),
             live: 0,
             live_bytes: 0,
@@ -101,18 +113,20 @@ impl Queue {
         }
         let digest = (!message.state.is_terminal()).then(|| self.digest(&message.payload));
         let deadline = message.expires_at;
-        let entry = Entry { message, hold, digest, deadline };
+        let entry = Entry { message, hold, digest, deadline, changed: 0 };
         self.index(&entry, true);
         if entry.message.state.is_terminal() && id != MessageId::STANDING {
             self.terminal.push_back(id);
         }
         self.entries.insert(id, entry);
+        self.touch(&id);
     }
 
     /// Takes a message out for good: one that could not be kept, or a standing message that changed.
     pub(super) fn remove(&mut self, id: &MessageId) -> Option<Message> {
         let entry = self.entries.remove(id)?;
         self.index(&entry, false);
+        self.changes.remove(&entry.changed);
         if let Some(request) = &entry.message.request_id {
             self.requests.remove(&(entry.message.uid, request.clone()));
         }
@@ -136,13 +150,50 @@ impl Queue {
             self.terminal.push_back(*id);
         }
         self.index(&entry, true);
-        Some(&self.entries.entry(*id).insert_entry(entry).into_mut().message)
+        self.entries.insert(*id, entry);
+        self.touch(id);
+        self.entries.get(id).map(|entry| &entry.message)
+    }
+
+    /// The message changed for who watches it: it gets the next number.
+    pub(super) fn touch(&mut self, id: &MessageId) {
+        let Some(entry) = self.entries.get_mut(id).filter(|_| *id != MessageId::STANDING) else { return };
+        self.changes.remove(&entry.changed);
+        self.last_change += 1;
+        entry.changed = self.last_change;
+        self.changes.insert(self.last_change, *id);
+    }
+
+    /// The number of the last change.
+    pub(super) fn last_change(&self) -> u64 {
+        self.last_change
+    }
+
+    /// What changed after the change `number`, in the order of the last changes: number and message.
+    pub(super) fn changed_since(&self, number: u64) -> impl Iterator<Item = (u64, &Entry)> {
+        let from = number.saturating_add(1);
+        self.changes.range(from..).map(|(number, id)| (*number, &self.entries[id]))
+    }
+
+    /// Messages with a greater id, in the order of acceptance; the standing one is none.
+    pub(super) fn after(&self, id: MessageId) -> impl Iterator<Item = (&MessageId, &Entry)> {
+        let range = (std::ops::Bound::Excluded(id), std::ops::Bound::Excluded(MessageId::STANDING));
+        // An inverted range panics; nothing comes after the greatest id there can be.
+        (id < MessageId::STANDING).then(|| self.entries.range(range)).into_iter().flatten()
+    }
+
+    /// A message that is not terminal and that nothing would ever look at again: there must be none.
+    pub(super) fn stuck(&self) -> Option<MessageId> {
+        let live = self.entries.values().filter(|e| !e.message.state.is_terminal());
+        let mut live = live.filter(|e| e.message.id != MessageId::STANDING);
+        live.find(|e| !self.deadlines.contains(&(e.deadline, e.message.id))).map(|e| e.message.id)
     }
 
     /// Sets what keeps a message from being sealed.
     pub(super) fn set_hold(&mut self, id: &MessageId, hold: Hold) {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.hold = hold;
+            self.touch(id);
         }
     }
 
@@ -274,9 +325,12 @@ impl Queue {
         assert_eq!(counted.len(), self.live);
         assert_eq!(counted.iter().map(|e| e.message.payload.len()).sum::<usize>(), self.live_bytes);
         assert!(self.live <= MAX_MESSAGES && self.live_bytes <= MAX_QUEUE_BYTES);
-        for entry in counted {
-            assert!(self.deadlines.contains(&(entry.deadline, entry.message.id)), "waits for ever");
+        assert_eq!(self.stuck(), None, "waits for ever");
+        for (number, id) in &self.changes {
+            assert_eq!(self.entries[id].changed, *number);
         }
+        let seen = self.entries.keys().filter(|id| **id != MessageId::STANDING);
+        assert_eq!(self.changes.len(), seen.count());
         for entry in self.entries.values().filter(|e| e.message.state.is_terminal()) {
             let id = entry.message.id;
             assert!(!self.queued.contains(&id) && !self.sealed.contains(&id));
@@ -340,6 +394,27 @@ mod tests {
         assert!(q.request(0, "5", b"text").unwrap().is_some());
         assert!(matches!(q.request(0, "5", b"other"), Err(Refusal::RequestIdReused(_))));
         assert_eq!(q.request(7, "5", b"other"), Ok(None), "request ids are per uid");
+        q.check();
+    }
+
+    #[test]
+    fn a_message_has_one_change_number_however_often_it_changes() {
+        let mut q = queue();
+        let ids: Vec<_> = (1..=3).map(|n| MessageId::new(n, 0, [0; 8])).collect();
+        (1..=3).for_each(|n| q.insert(message(n, b"x"), Hold::Free));
+        let since = |q: &Queue, number| -> Vec<(u64, MessageId)> {
+            q.changed_since(number).map(|(number, entry)| (number, entry.message.id)).collect()
+        };
+        assert_eq!(since(&q, 0), [(1, ids[0]), (2, ids[1]), (3, ids[2])]);
+        (0..5).for_each(|_| q.touch(&ids[0]));
+        q.change(&ids[1], |m| m.state = State::Cancelled);
+        assert_eq!(since(&q, 3), [(8, ids[0]), (9, ids[1])]);
+        assert_eq!((since(&q, 9), q.last_change()), (vec![], 9));
+        assert_eq!(since(&q, u64::MAX), []);
+        q.remove(&ids[0]);
+        assert_eq!(since(&q, 0), [(3, ids[2]), (9, ids[1])]);
+        assert_eq!(q.after(MessageId::STANDING).count(), 0);
+        assert_eq!(q.after(ids[1]).map(|(id, _)| *id).collect::<Vec<_>>(), [ids[2]]);
         q.check();
     }
 

@@ -7,6 +7,7 @@ use zipnet_dcnet::ids::PeerId;
 use zipnet_dcnet::wire::{Ended, RecordsReply};
 
 use super::Core;
+use super::config::MAX_TTL_MS;
 use super::ledger::Mask;
 use super::message::{Failure, Message, MessageId, SealedAt, State};
 use super::queue::Hold;
@@ -35,6 +36,8 @@ impl Core {
                 continue;
             }
             let queued = message.state == State::Queued;
+            // A clock that ran ahead must not make it wait longer than anything may.
+            message.expires_at = message.expires_at.min(self.now + MAX_TTL_MS);
             let lost = !message.state.is_terminal() && message.payload.len() > max;
             if lost || (queued && message.expires_at <= self.now) {
                 message.state = if lost { State::Failed(Failure::Unknown) } else { State::Expired };
@@ -46,9 +49,9 @@ impl Core {
         if let Some(message) = standing {
             self.take_in(message, Hold::Free);
         }
-        let most = self.layout.max_terminal();
-        let forgotten = self.queue.forget(most);
-        ops.extend(forgotten.into_iter().map(|id| super::output::Op::Delete { key: id.0.to_vec() }));
+        ops.extend(self.forget());
+        let queue = &self.queue;
+        ops.extend(self.receipts.tidy(|id| queue.get(id).is_some()));
         if !ops.is_empty() {
             self.write(ops, After::Nothing);
         }
@@ -216,7 +219,14 @@ impl Core {
                         taken.insert(round);
                     }
                     let changed = self.queue.change(&id, |m| m.state = state);
-                    ops.extend(changed.map(Layout::short));
+                    let op = changed.map(Layout::short);
+                    let receipt = self.receipt_for(&id);
+                    if receipt.is_empty() {
+                        ops.extend(op);
+                    } else {
+                        // Receipts are long: many of them would be too much for one write.
+                        self.write(op.into_iter().chain(receipt).collect(), After::Nothing);
+                    }
                 }
                 None if !doubtful => self.queue.set_hold(&id, Hold::Free),
                 None => {}

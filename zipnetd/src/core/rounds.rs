@@ -155,7 +155,7 @@ impl Core {
         self.leave_out();
         let before = std::mem::replace(&mut self.rounds.last, round);
         self.rounds.servers.clone_from(&signed.header.servers);
-        self.ledger.header(&signed.header, digest);
+        self.ledger.header(&signed, digest);
         let prev = signed.header.prev;
         self.rounds.prev = Some(prev);
         let received = self.now;

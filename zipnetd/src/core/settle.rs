@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use zipnet_dcnet::aggregate::Bitmap;
     use zipnet_dcnet::descriptor::Descriptor;
-    use zipnet_dcnet::header::Header;
+    use zipnet_dcnet::header::{Header, SignedHeader};
     use zipnet_dcnet::ids::{DeploymentId, PeerId};
     use zipnet_dcnet::params::Params;
     use zipnet_dcnet::record::{Record, SignedRecord};
@@ -116,7 +116,7 @@ mod tests {
             roster_len: 4,
         };
         if !above.is_empty() {
-            ledger.header(&header, [6; 32]);
+            ledger.header(&SignedHeader { header, signatures: vec![] }, [6; 32]);
         }
         ledger
     }

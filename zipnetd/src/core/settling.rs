@@ -14,6 +14,8 @@ use super::{Core, Notice, Output};
 
 /// Messages that expire in one write.
 const MAX_EXPIRING: usize = 1_000;
+/// Records with a message from the disk that are kept, while the log is read, for their receipts.
+const MAX_FOUND: usize = 64;
 
 impl Core {
     /// Every record on the disk is exact for rounds up to this one (see [`super::scan`]).
@@ -45,7 +47,8 @@ impl Core {
             State::Sealed(at) => Some(at.round),
             _ => None,
         });
-        let keep: BTreeSet<u64> = sealed.chain(self.scan.doubts.keys().copied()).collect();
+        let found = self.scan.found.iter().map(|(round, ..)| *round).take(MAX_FOUND);
+        let keep: BTreeSet<u64> = sealed.chain(self.scan.doubts.keys().copied()).chain(found).collect();
         self.ledger.prune(&keep);
         self.release();
     }
@@ -53,14 +56,14 @@ impl Core {
     /// The write that every piece of news about a round causes: one record, about a message or about none.
     pub(super) fn write_news(&mut self) {
         if !self.writes.is_behind() {
-            let op = self.settle_one();
-            self.write(vec![op], After::News);
+            let ops = self.settle_one();
+            self.write(ops, After::News);
         }
     }
 
     /// Settles the oldest message that can be. One at a time, so that the write never tells how many there are; the
-    /// next news, or the next seal, settles the next one.
-    pub(super) fn settle_one(&mut self) -> Op {
+    /// next news, or the next seal, settles the next one. One record, and a receipt where one was asked for.
+    pub(super) fn settle_one(&mut self) -> Vec<Op> {
         let decided = self.queue.sealed().find_map(|m| {
             let State::Sealed(at) = m.state else { return None };
             match verdict(&self.ledger, &at, &m.payload) {
@@ -73,7 +76,7 @@ impl Core {
         let wait = self.draw.waits.geometric(MEAN_WAIT_ROUNDS) + 1;
         let last = self.rounds.last;
         let Some((id, at, verdict)) = decided else {
-            return self.layout.padded(&nothing(self.exact_until()));
+            return vec![self.layout.padded(&nothing(self.exact_until()))];
         };
         self.queue.change(&id, |m| {
             m.state = match verdict {
@@ -92,8 +95,10 @@ impl Core {
         let known = self.exact_until();
         let settled = self.queue.change(&id, |m| m.after_round = known);
         let op = settled.map(|m| self.layout.padded(m));
+        let mut ops = vec![op.expect("invariant: the message was there a line ago")];
+        ops.extend(self.receipt_for(&id));
         self.release();
-        op.expect("invariant: the message was there a line ago")
+        ops
     }
 
     /// Messages whose time ran out.

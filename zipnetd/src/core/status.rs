@@ -178,4 +178,6 @@ pub struct Status {
     pub standing: Standing,
     /// The cadence in force.
     pub cadence: u32,
+    /// Only cover leaves, and no message is taken.
+    pub paused: bool,
 }

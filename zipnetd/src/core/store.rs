@@ -1,7 +1,10 @@
 //! The core's records on disk: one per message, key its id, and one under [`MessageId::NONE`].
 //!
 //! A record that is written because of a round has one size, whatever it is about ([`Layout::padded`]). Records that
-//! are written because of a caller may be shorter. After a version byte comes the borsh encoding, then zeros.
+//! are written because of a caller may be shorter. After a version byte comes one that is 1 when a receipt is wanted, else
+//! 0, then the borsh encoding, then zeros. Version 1 had no such byte, and no receipts.
+//!
+//! Receipts are in a tree of their own, see [`super::receipts`].
 
 use zeroize::Zeroizing;
 use zipnet_dcnet::params::Params;
@@ -11,7 +14,9 @@ use super::message::{Failure, Message, MessageId, SealedAt, Setback, State};
 use super::output::Op;
 
 /// Version of the records; a changed layout is a new one.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
+/// The version before receipts, which is read still.
+const WITHOUT_RECEIPTS: u8 = 1;
 
 /// A store that this program cannot use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +37,9 @@ pub enum LoadError {
         /// What is wrong.
         what: String,
     },
+    /// A bug: nothing would ever look at it again.
+    #[error("message {0} of the store would wait for ever")]
+    Stuck(MessageId),
 }
 
 /// What the store held when the daemon started.
@@ -39,6 +47,8 @@ pub enum LoadError {
 pub struct Loaded {
     pub(super) messages: Vec<Message>,
     pub(super) known_round: u64,
+    /// Receipts: whose, and how long.
+    pub(super) receipts: Vec<(MessageId, usize)>,
 }
 
 impl Loaded {
@@ -58,16 +68,49 @@ impl Loaded {
         out.messages.sort_by_key(|m| m.id);
         Ok(out)
     }
+
+    /// Takes in which receipts there are: the keys of [`RECEIPTS`](super::output::RECEIPTS), ascending, and the lengths of
+    /// their values.
+    ///
+    /// # Errors
+    /// [`LoadError::Damaged`] for a key that names no message.
+    pub fn with_receipts(
+        mut self,
+        receipts: impl IntoIterator<Item = (Vec<u8>, usize)>,
+    ) -> Result<Self, LoadError> {
+        for (key, len) in receipts {
+            let id = <[u8; 16]>::try_from(&key[..]).map_err(|_| LoadError::Damaged {
+                key: hex(&key),
+                what: "a receipt of no message".to_owned(),
+            })?;
+            self.receipts.push((MessageId(id), len));
+        }
+        Ok(self)
+    }
+}
+
+fn hex(key: &[u8]) -> String {
+    key.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn decode(key: &[u8], value: &[u8]) -> Result<Message, LoadError> {
-    let hex = || key.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    let damaged = |what: &str| LoadError::Damaged { key: hex(), what: what.to_owned() };
+    let damaged = |what: &str| LoadError::Damaged { key: hex(key), what: what.to_owned() };
     let (version, mut rest) = value.split_first().ok_or_else(|| damaged("it is empty"))?;
     if *version > VERSION {
-        return Err(LoadError::Newer { key: hex(), version: *version });
+        return Err(LoadError::Newer { key: hex(key), version: *version });
     }
-    let message: Message =
+    let receipt = if *version == WITHOUT_RECEIPTS {
+        false
+    } else {
+        let (flag, after) = rest.split_first().ok_or_else(|| damaged("it ends early"))?;
+        rest = after;
+        match flag {
+            0 => false,
+            1 => true,
+            _ => return Err(damaged("nobody writes such a flag")),
+        }
+    };
+    let mut message: Message =
         borsh::BorshDeserialize::deserialize(&mut rest).map_err(|e| damaged(&e.to_string()))?;
     if rest.iter().any(|b| *b != 0) {
         return Err(damaged("bytes follow its end"));
@@ -75,6 +118,7 @@ fn decode(key: &[u8], value: &[u8]) -> Result<Message, LoadError> {
     if message.id.0 != key {
         return Err(damaged("it is another message's"));
     }
+    message.receipt = receipt;
     Ok(message)
 }
 
@@ -129,12 +173,61 @@ pub(super) fn nothing(known_round: u64) -> Message {
         attempts: 0,
         not_before_round: 0,
         setback: None,
+        receipt: false,
         payload: Zeroizing::new(Vec::new()),
     }
 }
 
 fn bytes(message: &Message) -> Vec<u8> {
-    let mut out = vec![VERSION];
+    let mut out = vec![VERSION, u8::from(message.receipt)];
     borsh::to_writer(&mut out, message).expect("invariant: writing to memory does not fail");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(receipt: bool) -> Message {
+        let payload = Zeroizing::new(b"text".to_vec());
+        Message { id: MessageId::new(7, 1, [3; 8]), state: State::Queued, receipt, payload, ..nothing(5) }
+    }
+
+    #[test]
+    fn both_versions_are_read_and_only_the_second_knows_receipts() {
+        let layout = Layout::new(&Params::dev(3));
+        for receipt in [false, true] {
+            let message = message(receipt);
+            for op in [Layout::short(&message), layout.padded(&message)] {
+                let Op::Put { key, value } = op else { panic!("a put") };
+                let read = decode(&key, &value).unwrap();
+                assert_eq!((read.id, read.receipt, &read.payload[..]), (message.id, receipt, &b"text"[..]));
+            }
+        }
+        let old = [&[1][..], &borsh::to_vec(&message(false)).unwrap(), &[0; 9]].concat();
+        let read = decode(&message(false).id.0, &old).unwrap();
+        assert_eq!((read.receipt, &read.payload[..], read.after_round), (false, &b"text"[..], 5));
+    }
+
+    #[test]
+    fn a_flag_that_nobody_writes_and_a_record_without_one_are_damage() {
+        let mut value = bytes(&message(true));
+        value[1] = 2;
+        let key = message(true).id.0;
+        assert!(matches!(decode(&key, &value), Err(LoadError::Damaged { .. })));
+        assert!(matches!(decode(&key, &value[..1]), Err(LoadError::Damaged { .. })));
+        let odd = Loaded::default().with_receipts([(vec![1], 1)]);
+        assert!(matches!(odd.err(), Some(LoadError::Damaged { .. })));
+    }
+
+    #[test]
+    fn what_a_round_writes_has_one_size_with_and_without_a_receipt() {
+        let layout = Layout::new(&Params::dev(3));
+        let size = |op: Op| match op {
+            Op::Put { value, .. } => value.len(),
+            _ => 0,
+        };
+        let sizes = [&nothing(0), &message(false), &message(true)].map(|m| size(layout.padded(m)));
+        assert!(sizes[0] > 0 && sizes.iter().all(|s| *s == sizes[0]), "{sizes:?}");
+    }
 }

@@ -13,24 +13,29 @@ impl Core {
     /// # Errors
     /// [`Refusal::NotFound`], and [`Refusal::NotYours`] for somebody else's message.
     pub fn message(&self, uid: u32, id: &MessageId) -> Result<MessageView, Refusal> {
-        let entry = self.owned(uid, id)?;
+        Ok(self.view(self.owned(uid, id)?, self.reserved()))
+    }
+
+    pub(super) fn view(&self, entry: &Entry, reserved: Option<MessageId>) -> MessageView {
         let m = &entry.message;
         let terminal = m.state.is_terminal();
-        let (next_step, next_at) = if terminal { (String::new(), None) } else { self.next_step(entry) };
-        Ok(MessageView {
-            id: *id,
+        let (next_step, next_at) =
+            if terminal { (String::new(), None) } else { self.next_step(entry, reserved) };
+        MessageView {
+            id: m.id,
             uid: m.uid,
             request_id: m.request_id.clone(),
             state: m.state.clone(),
-            reserved: self.reserved() == Some(*id),
+            reserved: reserved == Some(m.id),
             accepted_at: m.accepted_at,
             expires_at: m.expires_at,
             attempts: m.attempts,
+            receipt: m.receipt,
             length: (!terminal).then_some(m.payload.len() as u32),
             last_reason: m.setback.map_or("", super::message::Setback::as_str),
             next_step,
             next_at,
-        })
+        }
     }
 
     /// How the client is doing, with the queue as `uid` may see it.
@@ -67,6 +72,7 @@ impl Core {
                 Some(_) => Standing::Active,
             },
             cadence: self.cfg.cadence,
+            paused: self.paused,
         }
     }
 
@@ -88,6 +94,9 @@ impl Core {
         if !self.connected() {
             return Some(Why::NotConnected);
         }
+        if self.paused {
+            return Some(Why::Paused);
+        }
         match self.rounds.why {
             why @ Some(Why::NotSealed(_)) if self.pace.registered => why,
             why => {
@@ -101,13 +110,14 @@ impl Core {
     }
 
     /// The message that an outstanding reservation would carry.
-    fn reserved(&self) -> Option<MessageId> {
+    pub(super) fn reserved(&self) -> Option<MessageId> {
         let reserves = self.rounds.last_seal.as_ref().is_some_and(|last| last.token.is_some());
-        self.queue.pick(self.rounds.last + 1, self.now).filter(|_| reserves && self.stopping.is_none())
+        let speaks = reserves && self.stopping.is_none();
+        speaks.then(|| self.queue.pick(self.rounds.last + 1, self.now)).flatten()
     }
 
     /// What happens next to a message that is not terminal, and when at the latest.
-    fn next_step(&self, entry: &Entry) -> (String, Option<u64>) {
+    fn next_step(&self, entry: &Entry, reserved: Option<MessageId>) -> (String, Option<u64>) {
         let m = &entry.message;
         let params = &self.cfg.descriptor.params;
         let soon = self.now + u64::from(params.round_period_ms);
@@ -131,7 +141,7 @@ impl Core {
             ),
             (Hold::FromDisk, _) => ("waits until the log since its acceptance is read".to_owned(), at_last),
             (Hold::Free, Some(why)) => (format!("waits: {why}"), at_last),
-            (Hold::Free, None) if self.reserved() == Some(m.id) => {
+            (Hold::Free, None) if reserved == Some(m.id) => {
                 ("a slot of the next round is reserved".to_owned(), soon)
             }
             (Hold::Free, None) if m.not_before_round > self.rounds.last + 1 => {

@@ -7,7 +7,7 @@ use zipnet_dcnet::seal::Envelope;
 
 use super::Core;
 use super::input::StoreFailure;
-use super::message::{MessageId, Setback, State};
+use super::message::{MessageId, MessageView, Setback, State};
 use super::output::{Answer, Notice, Op, Output, Refusal};
 use super::queue::Hold;
 
@@ -29,7 +29,7 @@ pub(super) enum After {
     /// A message was accepted: who waits for that, and whether as a duplicate.
     Accept { id: MessageId, waiting: Vec<(u64, bool)> },
     /// A message was taken back.
-    Cancel { reply: u64 },
+    Cancel { reply: u64, message: Box<MessageView> },
     /// A round was sealed.
     Seal { message: Option<MessageId>, ready: Box<Ready> },
     /// News about a round.
@@ -98,8 +98,9 @@ impl Core {
                     self.out.push(Output::Reply { reply, answer: Err(Refusal::Store(failure)) });
                 }
             }
-            (After::Cancel { reply }, result) => {
-                let answer = result.map(|()| Answer::Cancelled(true)).map_err(Refusal::Store);
+            (After::Cancel { reply, message }, result) => {
+                let answer = result.map(|()| Answer::Cancelled { cancelled: true, message });
+                let answer = answer.map_err(Refusal::Store);
                 self.out.push(Output::Reply { reply, answer });
             }
             (After::Seal { ready, .. }, Ok(())) => {

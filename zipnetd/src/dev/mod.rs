@@ -8,6 +8,7 @@ use tracing::info;
 use crate::config::{Config, Real, StateDir};
 use crate::daemon::{self, Code, Signals};
 use crate::failure::{Failure, SIGNALLED};
+use crate::telemetry::LogControl;
 
 use network::Network;
 
@@ -16,7 +17,12 @@ const INSTANCE: &str = "dev";
 
 /// Runs the network and a daemon in it until a signal. With a state folder all of it, the servers' keys and logs too,
 /// is there again at the next start; without, it is gone at the end.
-pub(crate) async fn run(config: &Config, uid: u32, signals: &mut Signals) -> Result<Code, Failure> {
+pub(crate) async fn run(
+    config: &Config,
+    uid: u32,
+    log: LogControl,
+    signals: &mut Signals,
+) -> Result<Code, Failure> {
     let (dir, _temporary) = match &config.state_dir {
         StateDir::At(dir) => (dir.clone(), None),
         StateDir::Temporary => {
@@ -33,7 +39,7 @@ pub(crate) async fn run(config: &Config, uid: u32, signals: &mut Signals) -> Res
         _ = signals.next() => return Ok(0),
     };
     let code = tokio::select! {
-        code = with(config, &network.real, &dir, uid, signals) => code,
+        code = with(config, &network.real, &dir, uid, log, signals) => code,
         failure = network.failed() => Err(failure),
     };
     info!("stopping the network");
@@ -48,10 +54,11 @@ async fn with(
     real: &Real,
     dir: &std::path::Path,
     uid: u32,
+    log: LogControl,
     signals: &mut Signals,
 ) -> Result<Code, Failure> {
     let client = daemon::client_config(config, real, dir, uid).await?;
     let socket = config.socket.clone();
     let shown = |handle| tokio::spawn(show::show(handle, socket));
-    daemon::serve(config, client, uid, signals, shown).await
+    daemon::serve(config, client, uid, log, signals, shown).await
 }

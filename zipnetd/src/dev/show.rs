@@ -48,7 +48,7 @@ fn print(text: &str) {
 
 /// The status, as soon as it says registered.
 async fn registered(handle: &Handle) -> StatusResponse {
-    let mut changes = handle.changes();
+    let mut changes = handle.steps();
     let myself = Caller { uid: 0, sees_all: true };
     loop {
         if let Ok(status) = handle.status(myself).await

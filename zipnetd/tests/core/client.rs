@@ -25,6 +25,9 @@ pub(crate) struct Client {
     cfg: Box<dyn Fn() -> CoreConfig>,
     pub(crate) todo: VecDeque<Output>,
     pub(crate) disk: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) receipts: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Steps so far.
+    steps: u64,
     pub(crate) seen: Vec<Seen>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) answers: BTreeMap<u64, Result<Answer, Refusal>>,
@@ -58,6 +61,8 @@ impl Client {
             cfg,
             todo: VecDeque::new(),
             disk: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            steps: 0,
             seen: vec![],
             notices: vec![],
             answers: BTreeMap::new(),
@@ -81,7 +86,8 @@ impl Client {
         self.starts += 1;
         let mut seed = Zeroizing::new([self.seed; 32]);
         seed[..4].copy_from_slice(&self.starts.to_le_bytes());
-        let loaded = Loaded::from_pairs(self.disk.clone()).unwrap();
+        let receipts = self.receipts.iter().map(|(key, value)| (key.clone(), value.len()));
+        let loaded = Loaded::from_pairs(self.disk.clone()).unwrap().with_receipts(receipts).unwrap();
         self.core = Core::new((self.cfg)(), loaded, &seed, now);
         self.todo.clear();
         self.outbox.clear();
@@ -93,7 +99,13 @@ impl Client {
 
     pub(crate) fn feed(&mut self, now: u64, input: Input) {
         let local = matches!(input, Input::Command { .. });
-        for output in self.core.step(now, input) {
+        let outputs = self.core.step(now, input);
+        self.steps += 1;
+        // In every step, as long as that costs little: every message is terminal, or has a next step and a time.
+        if self.disk.len() < 100 || self.steps.is_multiple_of(1_000) {
+            assert_eq!(self.core.stuck(), None);
+        }
+        for output in outputs {
             if !local && !matches!(output, Output::Reply { .. }) {
                 self.seen.push(Seen { at: now, what: describe(&output) });
             }
@@ -124,6 +136,8 @@ impl Client {
                 match op {
                     Op::Put { key, value } => drop(self.disk.insert(key, value)),
                     Op::Delete { key } => drop(self.disk.remove(&key)),
+                    Op::PutReceipt { key, value } => drop(self.receipts.insert(key, value)),
+                    Op::DeleteReceipt { key } => drop(self.receipts.remove(&key)),
                 }
             }
         }
@@ -142,6 +156,8 @@ fn describe(output: &Output) -> String {
             let op = |op: &Op| match op {
                 Op::Put { key, value } => format!("put {} {}", key.len(), value.len()),
                 Op::Delete { key } => format!("delete {}", key.len()),
+                Op::PutReceipt { key, value } => format!("put receipt {} {}", key.len(), value.len()),
+                Op::DeleteReceipt { key } => format!("delete receipt {}", key.len()),
             };
             format!("write {:?}", ops.iter().map(op).collect::<Vec<_>>())
         }

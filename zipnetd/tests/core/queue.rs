@@ -1,6 +1,7 @@
 //! What callers are promised: kept, bounded, told.
 
-use zipnetd::core::config::{MAX_TTL_MS, MIN_TTL_MS};
+use zipnet_dcnet::params::Params;
+use zipnetd::core::config::{MAX_QUEUE_BYTES, MAX_TTL_MS, MIN_TTL_MS};
 use zipnetd::core::input::{Command, StoreFailure};
 use zipnetd::core::message::State;
 use zipnetd::core::status::{Skip, Why};
@@ -47,6 +48,37 @@ fn limits_at_their_edges() {
         world.ask(0, UID, b"", None, None).unwrap();
     }
     assert!(matches!(world.ask(0, UID, b"", None, None), Err(Refusal::QueueFull { messages: 10_000, .. })));
+    assert_eq!(world.clients[0].core.stuck(), None);
+}
+
+#[test]
+fn the_queue_takes_so_many_bytes_and_no_more() {
+    let params = Params { slot_bytes: 60_016, slots: 1, ..params() };
+    let mut world = World::new(params, 1);
+    for _ in 0..MAX_QUEUE_BYTES / 60_000 {
+        world.ask(0, UID, &[1; 60_000], None, None).unwrap();
+    }
+    let left = MAX_QUEUE_BYTES % 60_000;
+    let full = world.ask(0, UID, &vec![1; left + 1], None, None);
+    assert!(matches!(full, Err(Refusal::QueueFull { .. })), "{full:?}");
+    world.ask(0, UID, &vec![1; left], None, None).unwrap();
+    assert_eq!(
+        world.ask(0, UID, b"x", None, None),
+        Err(Refusal::QueueFull { messages: 70, bytes: MAX_QUEUE_BYTES })
+    );
+}
+
+#[test]
+fn a_clock_that_ran_ahead_makes_no_message_wait_for_ever() {
+    let mut world = World::new(params(), 1);
+    world.clients[0].online = false;
+    let now = world.now;
+    world.now += 100 * MAX_TTL_MS;
+    let id = world.accept(0, TEXT);
+    world.now = now;
+    world.restart(0);
+    let view = world.clients[0].core.message(UID, &id).unwrap();
+    assert!(view.expires_at <= now + MAX_TTL_MS, "{}", view.expires_at - now);
 }
 
 #[test]
@@ -90,12 +122,15 @@ fn a_cancelled_message_frees_its_slot_and_a_sealed_one_stays() {
     let mut world = ready(5);
     let first = world.accept(0, b"first");
     let second = world.accept(0, b"second");
-    let reply = world.command(0, Command::Cancel { uid: UID, id: first });
-    assert_eq!(world.clients[0].answers[&reply], Ok(Answer::Cancelled(true)));
+    assert_eq!(world.cancel(0, UID + 1, first), Err(Refusal::NotYours(first)));
+    let Ok(Answer::Cancelled { cancelled: true, message }) = world.cancel(0, UID, first) else { panic!() };
+    assert_eq!((message.id, message.state, message.next_at), (first, State::Cancelled, None));
+    let Ok(Answer::Cancelled { cancelled: false, message }) = world.cancel(0, UID, first) else { panic!() };
+    assert_eq!(message.state, State::Cancelled, "it is terminal already");
     let (signed, sent) = world.until_sealed(0, second);
     assert_eq!(signed.header.round, 4, "the reservation under way carries the next one");
-    let reply = world.command(0, Command::Cancel { uid: UID, id: second });
-    assert_eq!(world.clients[0].answers[&reply], Ok(Answer::Cancelled(false)));
+    let Ok(Answer::Cancelled { cancelled: false, message }) = world.cancel(0, UID, second) else { panic!() };
+    assert!(matches!(message.state, State::Sealed(_)), "too late");
     world.finish(&Plan::default(), &signed, sent);
     assert_eq!((world.published(b"first"), world.published(b"second")), (0, 1));
 }
@@ -109,6 +144,7 @@ fn accepted_means_durable() {
         payload: TEXT.to_vec(),
         request_id: Some(request.to_owned()),
         ttl_ms: None,
+        receipt: false,
     };
     let first = world.command(0, accept("a"));
     let twin = world.command(0, accept("a"));

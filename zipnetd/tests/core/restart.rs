@@ -142,12 +142,12 @@ fn a_damaged_or_newer_record_is_refused() {
     let load = |value: Vec<u8>| zipnetd::core::Loaded::from_pairs([(key.clone(), value)]).err();
     let mut newer = value.clone();
     newer[0] += 1;
-    assert!(matches!(load(newer), Some(LoadError::Newer { version: 2, .. })));
+    assert!(matches!(load(newer), Some(LoadError::Newer { version: 3, .. })));
     assert!(matches!(load(value[..20].to_vec()), Some(LoadError::Damaged { .. })));
     let mut tail = value.clone();
     tail.push(1);
     assert!(matches!(load(tail), Some(LoadError::Damaged { .. })));
     let mut other = value;
-    other[1] ^= 1;
+    other[2] ^= 1;
     assert!(matches!(load(other), Some(LoadError::Damaged { .. })));
 }

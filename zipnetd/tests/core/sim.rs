@@ -481,7 +481,29 @@ impl World {
         ttl_ms: Option<u64>,
     ) -> Result<Answer, Refusal> {
         let (payload, request_id) = (payload.to_vec(), request_id.map(str::to_owned));
-        let reply = self.command(client, Command::Accept { uid, payload, request_id, ttl_ms });
+        let receipt = false;
+        let reply = self.command(client, Command::Accept { uid, payload, request_id, ttl_ms, receipt });
+        self.clients[client].answers.remove(&reply).expect("answered at once")
+    }
+
+    /// As `accept`, and asks for a receipt.
+    pub(crate) fn accept_with_receipt(&mut self, client: usize, payload: &[u8]) -> MessageId {
+        let accept = Command::Accept {
+            uid: UID,
+            payload: payload.to_vec(),
+            request_id: None,
+            ttl_ms: None,
+            receipt: true,
+        };
+        let reply = self.command(client, accept);
+        match self.clients[client].answers.remove(&reply) {
+            Some(Ok(Answer::Accepted { id, .. })) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, client: usize, uid: u32, id: MessageId) -> Result<Answer, Refusal> {
+        let reply = self.command(client, Command::Cancel { uid, id });
         self.clients[client].answers.remove(&reply).expect("answered at once")
     }
 

@@ -3,7 +3,7 @@
 use zipnet_dcnet::params::Params;
 use zipnetd::core::message::{Setback, State};
 use zipnetd::core::status::{Phase, Standing, Why};
-use zipnetd::core::{Input, Notice, Refusal};
+use zipnetd::core::{Answer, Input, Notice, Refusal};
 
 use crate::sim::{Plan, TEXT, UID, World, params, ready};
 
@@ -156,14 +156,24 @@ fn cadence_spaces_reservations_of_talk_and_cover() {
 #[test]
 fn paused_is_cover() {
     let mut world = ready(5);
+    let Ok(Answer::Accepted { id, .. }) = world.ask(0, UID, TEXT, Some("r"), None) else { panic!() };
     world.feed(0, Input::SetPaused(true));
-    let id = world.accept(0, TEXT);
+    assert!(world.clients[0].core.status(UID).paused);
+    assert_eq!(world.clients[0].core.status(UID).why, Some(Why::Paused), "before the next round says so");
+    assert_eq!(world.ask(0, UID, b"other", None, None), Err(Refusal::Paused));
+    let again = world.ask(0, UID, TEXT, Some("r"), None);
+    assert_eq!(again, Ok(Answer::Accepted { id, duplicate: true }), "what is kept is told");
     world.rounds(3);
     assert_eq!(world.state(0, id), State::Queued);
     assert_eq!(world.clients[0].core.status(UID).why, Some(Why::Paused));
+    assert!(world.clients[0].left.ends_with(&[4, 5, 6]), "cover leaves");
     world.feed(0, Input::SetPaused(false));
+    assert_eq!(world.clients[0].core.status(UID).why, None);
     world.rounds(2);
     assert_eq!(world.published(TEXT), 1);
+    world.feed(0, Input::SetPaused(true));
+    world.restart(0);
+    assert!(!world.clients[0].core.status(UID).paused, "a restart forgets it");
 }
 
 #[test]

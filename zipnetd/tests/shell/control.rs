@@ -124,7 +124,7 @@ async fn the_log_is_read_to_its_end() {
 
 #[tokio::test]
 async fn a_reader_that_takes_nothing_is_told_where_to_resume() {
-    let limits = Limits { reader_stall: Duration::from_millis(100), reader_items: 2, ..Limits::default() };
+    let limits = Limits { stream_stall: Duration::from_millis(100), stream_items: 2, ..Limits::default() };
     // More than the windows of HTTP/2 and the socket's buffers hold.
     let fake = Fake { rounds: 400, bytes: 60_000, ..Fake::default() };
     let served = Served::new(fake, limits).await;

@@ -2,18 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::{Notify, watch};
+use tonic::Status;
+use tonic::transport::Channel;
+use zipnet_proto::v1::control_client::ControlClient;
 use zipnet_proto::v1::{
-    Message, MessageState, Progress, Published, ReadItem, SendResponse, StatusResponse, read_item::Item,
+    CancelResponse, ListResponse, Message, MessageState, Progress, Published, ReadItem, SendResponse,
+    StatusResponse, WatchItem, read_item::Item,
 };
 use zipnet_proto::{Client, Reason, Refused};
 use zipnetd::config::Socket;
-use zipnetd::control::backend::{Backend, Caller, Denied, LogSink, NewMessage};
-use zipnetd::control::{Control, Limits};
+use zipnetd::control::backend::{Backend, Caller, Denied, ListPage, LogSink, NewMessage, WatchSink};
+use zipnetd::control::{Control, Ending, Limits, Operator};
+use zipnetd::telemetry;
 
 /// The fake.
 pub(crate) struct Fake {
@@ -25,6 +31,8 @@ pub(crate) struct Fake {
     pub(crate) bytes: usize,
     /// `send` waits for this when it is there.
     pub(crate) gate: Option<Notify>,
+    /// Only cover.
+    pub(crate) paused: Mutex<bool>,
     /// Calls that have come in.
     pub(crate) calls: watch::Sender<usize>,
 }
@@ -37,6 +45,7 @@ impl Default for Fake {
             rounds: 3,
             bytes: 5,
             gate: None,
+            paused: Mutex::new(false),
             calls: watch::Sender::new(0),
         }
     }
@@ -78,6 +87,7 @@ impl Backend for Shared {
                 state: MessageState::Queued.into(),
                 request_id: message.request_id.unwrap_or_default(),
                 length: message.payload.len() as u32,
+                receipt: message.receipt,
                 expires_at_ms: message.ttl.map_or(0, |ttl| ttl.as_millis() as u64),
                 ..Message::default()
             };
@@ -98,6 +108,51 @@ impl Backend for Shared {
                 Some((_, message)) => Ok(message.clone()),
             }
         })
+    }
+
+    fn list(&self, _: Caller, page: ListPage) -> BoxFuture<'static, Result<ListResponse, Denied>> {
+        // Tells what it was asked.
+        let next_page = format!("{:?} {} {:?}", page.states, page.limit, page.after);
+        Box::pin(async move { Ok(ListResponse { messages: vec![], next_page }) })
+    }
+
+    fn cancel(&self, _: Caller, _: String) -> BoxFuture<'static, Result<CancelResponse, Denied>> {
+        Box::pin(async move { Ok(CancelResponse::default()) })
+    }
+
+    fn receipt(&self, _: Caller, id: String) -> BoxFuture<'static, Result<Vec<u8>, Denied>> {
+        Box::pin(async move { Ok(vec![0; id.parse().unwrap()]) })
+    }
+
+    fn watch(
+        &self,
+        _: Caller,
+        _: Option<String>,
+        cursor: String,
+        sink: WatchSink,
+    ) -> BoxFuture<'static, Result<(), Denied>> {
+        let fake = self.0.clone();
+        Box::pin(async move {
+            let from = cursor.parse().unwrap_or(1);
+            for round in from..=fake.rounds {
+                let message = Message { reason: "x".repeat(fake.bytes), ..Message::default() };
+                let item = WatchItem { message: Some(message), cursor: (round + 1).to_string() };
+                if sink.send(item).await.is_err() {
+                    return Ok(());
+                }
+            }
+            sink.closed().await;
+            Ok(())
+        })
+    }
+
+    fn set_paused(&self, paused: bool) -> BoxFuture<'static, Result<bool, Denied>> {
+        let was = std::mem::replace(&mut *self.0.paused.lock().unwrap(), paused);
+        Box::pin(async move { Ok(was) })
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_secs(100)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -137,7 +192,24 @@ impl Backend for Shared {
 pub(crate) struct Served {
     pub(crate) fake: Arc<Fake>,
     pub(crate) control: Control,
+    /// What the operator wants.
+    pub(crate) wish: watch::Receiver<Ending>,
     pub(crate) dir: tempfile::TempDir,
+}
+
+/// The operator's hands; ending takes 2 s beyond covering.
+pub(crate) fn operator() -> (Operator, watch::Receiver<Ending>) {
+    Operator::new(telemetry::start("error"), Duration::from_secs(2))
+}
+
+/// All verbs at a socket, as generated.
+pub(crate) async fn verbs(socket: &Path) -> ControlClient<Channel> {
+    ControlClient::connect(format!("unix://{}", socket.display())).await.unwrap()
+}
+
+/// The reason that a status carries.
+pub(crate) fn reason(status: &Status) -> Reason {
+    Reason::of(status).unwrap_or_else(|| panic!("no reason: {status:?}"))
 }
 
 /// The user that runs the tests.
@@ -162,8 +234,10 @@ impl Served {
         let dir = tempfile::tempdir().unwrap();
         let fake = Arc::new(fake);
         let socket = Socket { path: dir.path().join("c.sock"), own_folder: false };
-        let control = Control::serve(&socket, uid, Arc::new(Shared(fake.clone())), limits).await.unwrap();
-        Self { fake, control, dir }
+        let (operator, wish) = operator();
+        let backend = Arc::new(Shared(fake.clone()));
+        let control = Control::serve(&socket, uid, backend, operator, limits).await.unwrap();
+        Self { fake, control, wish, dir }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -172,5 +246,10 @@ impl Served {
 
     pub(crate) async fn client(&self) -> Client {
         Client::connect(&self.path()).await.unwrap()
+    }
+
+    /// All verbs, as generated.
+    pub(crate) async fn verbs(&self) -> ControlClient<Channel> {
+        verbs(&self.path()).await
     }
 }

@@ -10,12 +10,13 @@ use zipnet_proto::Client;
 use zipnetd::config::Socket;
 use zipnetd::control::{Control, Limits, SocketError};
 
-use super::fake::{Fake, Served, Shared, my_uid};
+use super::fake::{Fake, Served, Shared, my_uid, operator};
 
 const GRACE: Duration = Duration::from_secs(5);
 
 async fn serve(socket: &Socket) -> Result<Control, SocketError> {
-    Control::serve(socket, my_uid(), Arc::new(Shared(Arc::default())), Limits::default()).await
+    let (operator, _wish) = operator();
+    Control::serve(socket, my_uid(), Arc::new(Shared(Arc::default())), operator, Limits::default()).await
 }
 
 #[tokio::test]
