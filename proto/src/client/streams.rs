@@ -1,7 +1,9 @@
 //! Calls that answer with a stream.
 
+use std::{future::Future, time::Duration};
+
 use tokio::time::timeout;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use super::{CALL_TIMEOUT, CallError, Client, bounded};
 use crate::v1::{ReadItem, ReadRequest, WatchItem, WatchRequest, read_item::Item};
@@ -49,8 +51,8 @@ impl ReadStream {
     pub async fn next(&mut self) -> Result<Option<Item>, CallError> {
         loop {
             // However long nobody talks; keep-alive pings notice a daemon that is no more.
-            let item = next_item("Read", &mut self.stream, !self.follow).await?;
-            match item {
+            let limit = (!self.follow).then_some(CALL_TIMEOUT);
+            match next_item("Read", limit, self.stream.message()).await? {
                 None => return Ok(None),
                 Some(ReadItem { item: Some(item) }) => return Ok(Some(item)),
                 // A kind of item of a later version.
@@ -75,24 +77,42 @@ impl WatchStream {
     /// `Lagged`, `Draining` as [`CallError::Refused`]; a lost or silent daemon. Watching may go on with a new stream
     /// from the cursor of the last item.
     pub async fn next(&mut self) -> Result<Option<WatchItem>, CallError> {
-        let item = next_item("Watch", &mut self.stream, self.first).await?;
+        let limit = self.first.then_some(CALL_TIMEOUT);
+        let item = next_item("Watch", limit, self.stream.message()).await?;
         self.first = false;
         Ok(item)
     }
 }
 
-/// With `bound` the daemon has to say something soon; otherwise it may be silent, and keep-alive pings notice one that
+/// Within the limit the daemon has to say something; without one it may be silent, and keep-alive pings notice one that
 /// is no more.
 async fn next_item<T>(
     call: &'static str,
-    stream: &mut Streaming<T>,
-    bound: bool,
+    limit: Option<Duration>,
+    next: impl Future<Output = Result<Option<T>, Status>>,
 ) -> Result<Option<T>, CallError> {
-    let next = stream.message();
-    let item = if bound {
-        timeout(CALL_TIMEOUT, next).await.map_err(|_| CallError::TimedOut { call, after: CALL_TIMEOUT })?
-    } else {
-        next.await
+    let item = match limit {
+        Some(after) => timeout(after, next).await.map_err(|_| CallError::TimedOut { call, after })?,
+        None => next.await,
     };
     item.map_err(|status| CallError::of(call, &status))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_has_to_speak_is_given_up_in_time() {
+        let limit = Duration::from_millis(20);
+        let silent = std::future::pending::<Result<Option<()>, Status>>();
+        let error = next_item("Watch", Some(limit), silent).await.unwrap_err();
+        assert!(matches!(error, CallError::TimedOut { call: "Watch", after } if after == limit));
+        let late = async {
+            tokio::time::sleep(limit * 2).await;
+            Ok(Some(()))
+        };
+        assert_eq!(next_item("Watch", None, late).await.unwrap(), Some(()));
+    }
 }
