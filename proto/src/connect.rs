@@ -66,7 +66,7 @@ pub enum ConnectError {
         /// The path.
         path: PathBuf,
     },
-    /// The dev socket may be somebody else's trap.
+    /// A user's socket may be somebody else's trap.
     #[error("the socket {} is not trusted: {source}", path.display())]
     Untrusted {
         /// The socket.

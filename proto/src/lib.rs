@@ -1,5 +1,5 @@
 //! The control API of `zipnetd`: generated types of `zipnet.v1` (client and server side), the one list of error
-//! reasons, where the socket is, and a typed client.
+//! reasons, where the socket is, a typed client, and what makes strangers' words fit for a terminal.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,6 +15,7 @@ mod connect;
 mod limits;
 mod reason;
 mod socket;
+pub mod terminal;
 
 /// Package `zipnet.v1`, generated from `proto/zipnet/v1/control.proto`, where everything is documented.
 #[allow(clippy::pedantic, missing_docs, unreachable_pub)]
@@ -25,16 +26,16 @@ pub mod v1 {
 /// What the control API is, as gRPC reflection serves it: an encoded `FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/control.bin"));
 
-pub use client::{CallError, Client, Health, ReadStream, new_request_id};
+pub use client::{CallError, Client, Health, ReadStream, SendOptions, WatchStream, new_request_id};
 pub use connect::ConnectError;
 pub use limits::{
-    MAX_GET_WAIT, MAX_GRPC_REQUEST_BYTES, MAX_GRPC_RESPONSE_BYTES, MAX_PAYLOAD_BYTES, MAX_REQUEST_ID_BYTES,
-    request_id_is_valid,
+    MAX_GET_WAIT, MAX_GRPC_REQUEST_BYTES, MAX_GRPC_RESPONSE_BYTES, MAX_LIST_PAGE, MAX_PAYLOAD_BYTES,
+    MAX_REQUEST_ID_BYTES, request_id_is_valid,
 };
 pub use reason::{REASON_KEY, RETRY_AFTER_KEY, Reason, Refused, UnknownReason};
 pub use socket::{
     Candidate, SYSTEM_SOCKET, SocketDirError, check_socket_dir, create_socket_dir, default_socket_candidates,
-    dev_socket_path,
+    dev_socket_path, own_socket_path,
 };
 
 impl v1::MessageState {

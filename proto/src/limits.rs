@@ -17,6 +17,9 @@ pub const MAX_REQUEST_ID_BYTES: usize = 64;
 /// Longest wait of one `Get`; the daemon cuts what is above.
 pub const MAX_GET_WAIT: Duration = Duration::from_secs(30);
 
+/// Most messages in one answer of `List`; the daemon cuts what is above.
+pub const MAX_LIST_PAGE: u32 = 1_000;
+
 /// Whether `id` may name a request: 1 to [`MAX_REQUEST_ID_BYTES`] printable ASCII characters without blanks.
 pub fn request_id_is_valid(id: &str) -> bool {
     (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())

@@ -160,6 +160,24 @@ mod tests {
         }
     }
 
+    /// docs/agents.md has a row for each.
+    #[test]
+    fn the_documentation_has_every_reason_and_its_code() {
+        let docs =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/agents.md")).unwrap();
+        for &reason in Reason::ALL {
+            let mut code = String::new();
+            for c in format!("{:?}", reason.code()).chars() {
+                if c.is_ascii_uppercase() && !code.is_empty() {
+                    code.push('_');
+                }
+                code.push(c.to_ascii_uppercase());
+            }
+            let row = format!("\n| `{reason}` | `{code}` | ");
+            assert!(docs.contains(&row), "{row}");
+        }
+    }
+
     #[test]
     fn what_carries_no_reason_has_none() {
         assert_eq!(Reason::of(&Status::unavailable("gone")), None);

@@ -20,9 +20,9 @@ pub struct Candidate {
 }
 
 /// Where to look, in this order: only `explicit` if there is one (`--socket`, `ZIPNET_SOCKET`), else the system's
-/// daemon, then the `--dev` daemon of this user.
+/// daemon, then the daemon that this user runs, then the `--dev` daemon of this user.
 ///
-/// Both dev places are looked at, because daemon and caller may disagree about `XDG_RUNTIME_DIR` (cron, su).
+/// Both places of each are looked at, because daemon and caller may disagree about `XDG_RUNTIME_DIR` (cron, su).
 pub fn default_socket_candidates(
     explicit: Option<&Path>,
     xdg_runtime_dir: Option<&Path>,
@@ -32,12 +32,20 @@ pub fn default_socket_candidates(
         return vec![Candidate { path: path.to_owned(), owner: None }];
     }
     let mut all = vec![Candidate { path: SYSTEM_SOCKET.into(), owner: None }];
-    for path in [dev_socket_path(xdg_runtime_dir, uid), dev_socket_path(None, uid)] {
+    let own = [own_socket_path(xdg_runtime_dir, uid), own_socket_path(None, uid)];
+    let dev = [dev_socket_path(xdg_runtime_dir, uid), dev_socket_path(None, uid)];
+    for path in own.into_iter().chain(dev) {
         if all.iter().all(|known| known.path != path) {
             all.push(Candidate { path, owner: Some(uid) });
         }
     }
     all
+}
+
+/// The socket of a daemon that an ordinary user runs: `$XDG_RUNTIME_DIR/zipnet/zipnetd.sock`, or
+/// `/tmp/zipnet-UID/zipnetd.sock`, as with [`dev_socket_path`].
+pub fn own_socket_path(xdg_runtime_dir: Option<&Path>, uid: u32) -> PathBuf {
+    dev_socket_path(xdg_runtime_dir, uid).with_file_name("zipnetd.sock")
 }
 
 /// The socket of `zipnetd --dev`: `$XDG_RUNTIME_DIR/zipnet/dev.sock`, or `/tmp/zipnet-UID/dev.sock` where there is no
@@ -49,7 +57,7 @@ pub fn dev_socket_path(xdg_runtime_dir: Option<&Path>, uid: u32) -> PathBuf {
     }
 }
 
-/// The folder of a dev socket is not safely this user's.
+/// The folder of a user's socket is not safely this user's.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketDirError {
     /// Somebody else made it.
@@ -86,7 +94,7 @@ pub enum SocketDirError {
     },
 }
 
-/// Makes the folder of the dev socket `socket` (mode 0700, with its parent if that lacks), or checks the one there.
+/// Makes the folder of a user's socket `socket` (mode 0700, with its parent if that lacks), or checks the one there.
 /// For the daemon, before it binds.
 ///
 /// # Errors
@@ -148,10 +156,20 @@ mod tests {
         let all = default_socket_candidates(None, Some(run), 7);
         assert_eq!(
             paths(&all),
-            ["/run/zipnet/zipnetd.sock", "/run/user/7/zipnet/dev.sock", "/tmp/zipnet-7/dev.sock"]
+            [
+                "/run/zipnet/zipnetd.sock",
+                "/run/user/7/zipnet/zipnetd.sock",
+                "/tmp/zipnet-7/zipnetd.sock",
+                "/run/user/7/zipnet/dev.sock",
+                "/tmp/zipnet-7/dev.sock"
+            ]
         );
-        assert_eq!(all.iter().map(|c| c.owner).collect::<Vec<_>>(), [None, Some(7), Some(7)]);
-        assert_eq!(paths(&default_socket_candidates(None, None, 7))[1..], ["/tmp/zipnet-7/dev.sock"]);
+        let own = Some(7);
+        assert_eq!(all.iter().map(|c| c.owner).collect::<Vec<_>>(), [None, own, own, own, own]);
+        assert_eq!(
+            paths(&default_socket_candidates(None, None, 7))[1..],
+            ["/tmp/zipnet-7/zipnetd.sock", "/tmp/zipnet-7/dev.sock"]
+        );
         assert_eq!(paths(&default_socket_candidates(Some(Path::new("a.sock")), Some(run), 7)), ["a.sock"]);
         assert_eq!(dev_socket_path(Some(Path::new("run")), 7), Path::new("/tmp/zipnet-7/dev.sock"));
     }

@@ -13,18 +13,19 @@ Exit codes:
   2  wrong usage
   3  the daemon (or the instance) cannot be reached
   4  no permission
-  5  the message ended undelivered (send --wait)
+  5  the message ended undelivered (send --wait, watch ID)
   6  the wait timed out, the message is still queued (send --wait)";
 
 /// Send messages through the zipnetd daemon of this host, and read what was published.
 #[derive(Debug, Parser)]
 #[command(name = "zipnetctl", version, after_help = EXIT_CODES, disable_help_subcommand = false)]
 pub(crate) struct Cli {
-    /// Socket of the daemon. Default: /run/zipnet/zipnetd.sock, then the one of your own `zipnetd --dev`.
+    /// Socket of the daemon [default: /run/zipnet/zipnetd.sock, then that of your own zipnetd, then that of your own
+    /// `zipnetd --dev`].
     #[arg(long, global = true, env = "ZIPNET_SOCKET", value_name = "PATH", hide_env_values = true)]
     pub(crate) socket: Option<PathBuf>,
 
-    /// Print one JSON object (`read`: one per line); errors too, on standard error.
+    /// Print one JSON object (`read`, `list`, `watch`: one per line); errors too, on standard error.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -37,15 +38,37 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     Send(cmd::send::Args),
     Show(cmd::show::Args),
+    List(cmd::list::Args),
+    Watch(cmd::watch::Args),
+    Cancel(cmd::cancel::Args),
     Read(cmd::read::Args),
+    Verify(cmd::verify::Args),
     /// How the daemon is doing: instance, round, participants, queue, and why nothing is sent if so.
     Status,
+    /// What is wrong, and the command that mends it: socket, permissions, versions, clock, disk, instance, servers.
+    ///
+    /// One line for each check: `ok`, `warning` or `problem`. Exit code 1 if there is a problem. The output is safe to paste
+    /// in public: it has no payload, no id of a message, client or peer, no name of a user and no path of your own; of your
+    /// queue it says only whether something in it is stuck. Works without a daemon, too.
+    Doctor,
     /// Whether the daemon takes messages: exit code 0 if so.
     Health,
     /// The versions of zipnetctl and of the daemon, if there is one.
     Version,
+    /// Let only cover leave until `resume`, or a restart of the daemon.
+    ///
+    /// Nobody outside can tell. Messages that are queued are kept. For root and the daemon's own user only.
+    Pause,
+    /// Let messages leave again. For root and the daemon's own user only.
+    Resume,
+    Drain(cmd::drain::Args),
+    LogLevel(cmd::log_level::Args),
     #[command(subcommand)]
     Descriptor(cmd::descriptor::Verb),
+    #[command(hide = true)]
+    Completions(cmd::completions::Args),
+    #[command(hide = true)]
+    Man(cmd::man::Args),
 }
 
 /// Prints clap's own words: help on standard output, errors on standard error, as JSON if that was asked for.

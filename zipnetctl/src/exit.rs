@@ -36,6 +36,10 @@ impl Failure {
             Self::NotServing
             | Self::Descriptor { .. }
             | Self::WrongDescriptor { .. }
+            | Self::TooLate { .. }
+            | Self::Unwell { .. }
+            | Self::Receipt { .. }
+            | Self::OtherDeployment { .. }
             | Self::File { .. }
             | Self::Stdin { .. }
             | Self::Output { .. }

@@ -5,6 +5,7 @@ use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 use serde::Serialize;
 use zipnet_dcnet::descriptor::DescriptorError;
 use zipnet_dcnet::ids::DeploymentId;
+use zipnet_dcnet::receipt::ReceiptError;
 use zipnet_proto::{CallError, ConnectError, v1::MessageState};
 
 use crate::{out, text};
@@ -27,7 +28,7 @@ pub(crate) enum Failure {
     /// The stream of `read` ended with an error.
     #[error("{source}")]
     ReadStopped { next_round: u64, source: CallError },
-    /// `send --wait`: the message is terminal and not published.
+    /// `send --wait` and `watch`: the message is terminal and not published.
     #[error("message {id} {}{}", state.word(), if reason.is_empty() { String::new() } else { format!(": {reason}") })]
     Ended { id: String, state: MessageState, reason: String },
     /// `send --wait`: no terminal state in time.
@@ -48,6 +49,18 @@ pub(crate) enum Failure {
     /// A descriptor of another deployment than expected.
     #[error("{} is deployment {found} of {instance}, expected {expected}", path.display())]
     WrongDescriptor { path: PathBuf, instance: String, found: DeploymentId, expected: String },
+    /// `cancel`: it had been sealed, or had ended.
+    #[error("message {id} cannot be taken back: it is {progress}")]
+    TooLate { id: String, progress: String },
+    /// `doctor` found something.
+    #[error("{problems} of {checks} checks found a problem")]
+    Unwell { problems: usize, checks: usize },
+    /// A receipt that shows nothing.
+    #[error("{}: the receipt does not hold: {source}", path.display())]
+    Receipt { path: PathBuf, source: Box<ReceiptError> },
+    /// A receipt of another deployment than the one that is meant.
+    #[error("{} is a receipt of deployment {found} of {instance}, expected deployment {expected}", path.display())]
+    OtherDeployment { path: PathBuf, instance: String, found: DeploymentId, expected: DeploymentId },
     /// A file that cannot be read, parsed or written.
     #[error("{}: {problem}", path.display())]
     File { path: PathBuf, problem: String },
@@ -123,6 +136,10 @@ impl Failure {
             Self::Usage { .. } | Self::NothingToSend => "Usage",
             Self::Descriptor { .. } => "InvalidDescriptor",
             Self::WrongDescriptor { .. } => "WrongDescriptor",
+            Self::TooLate { .. } => "TooLate",
+            Self::Unwell { .. } => "Unwell",
+            Self::Receipt { .. } => "InvalidReceipt",
+            Self::OtherDeployment { .. } => "WrongDeployment",
             Self::File { .. } | Self::Stdin { .. } | Self::Output { .. } | Self::Runtime { .. } => "Io",
         }
     }

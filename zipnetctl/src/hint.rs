@@ -44,7 +44,21 @@ impl Failure {
                 "ask the operators which one is right; a new deployment has a new id and is pinned by hand"
                     .into()
             }
-            Self::Usage { .. }
+            Self::TooLate { id, .. } => {
+                format!(
+                    "only what was not sealed yet can be taken back; `zipnetctl show {id}` tells its story"
+                )
+            }
+            Self::Receipt { .. } => {
+                "whoever gave it to you may ask their daemon again: `zipnetctl show --receipt ID`".into()
+            }
+            Self::OtherDeployment { .. } => {
+                "the descriptor is not of the deployment that signed this: ask the operators for the right one, or do \
+                 not believe the receipt"
+                    .into()
+            }
+            Self::Unwell { .. }
+            | Self::Usage { .. }
             | Self::File { .. }
             | Self::Stdin { .. }
             | Self::Output { .. }
@@ -121,12 +135,15 @@ fn of_reason(reason: Reason) -> &'static str {
             "name the deployment: ZIPNET_INSTANCE=\"name#id\", with the id that the operators publish"
         }
         Reason::Draining => "start the daemon again, or wait until it is back",
-        Reason::Paused => "the daemon's operator paused sending; messages already queued are kept",
+        Reason::Paused => {
+            "the operator paused sending, `zipnetctl resume` ends that; messages already queued are kept"
+        }
         Reason::NotFound => {
             "the id is the line that `zipnetctl send` printed; only the daemon that took it knows it"
         }
         Reason::NotYours => {
-            "a message is shown to the user who sent it, to root, and to the daemon's own user"
+            "only the user who sent a message may see it, besides root and the daemon's own user, who alone may drain, \
+             pause and set the log level"
         }
         Reason::Lagged => "read faster, or less: --from names the first round",
         Reason::StoreLocked => {

@@ -2,10 +2,13 @@
 
 mod cli;
 mod cmd;
+#[cfg(test)]
+mod docs;
 mod exit;
 mod failure;
 mod hint;
 mod out;
+mod receipt;
 mod text;
 
 use std::{env, path::PathBuf, process::ExitCode};

@@ -29,6 +29,12 @@ impl Out {
         writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(|source| Failure::Output { source })
     }
 
+    /// A text of many lines, as it is.
+    pub(crate) fn bytes(&mut self, text: &[u8]) -> Result<(), Failure> {
+        let mut stdout = self.stdout.lock();
+        stdout.write_all(text).and_then(|()| stdout.flush()).map_err(|source| Failure::Output { source })
+    }
+
     /// One object on one line.
     pub(crate) fn object(&mut self, object: &impl Serialize) -> Result<(), Failure> {
         self.line(&serde_json::to_string(object).expect("invariant: output types have string keys only"))

@@ -1,54 +1,9 @@
-//! Words from elsewhere, made fit for a terminal; times made fit for people.
+//! Words, times and sizes made fit for people.
 
-use std::{
-    fmt::Write,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-
-/// Characters that move the cursor, start escape sequences, or reorder or hide what stands around them.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-fn escape(out: &mut String, c: char) {
-    match c {
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        _ => write!(out, "\\u{{{:x}}}", u32::from(c)).expect("invariant: a String takes everything"),
-    }
-}
-
-/// A text for one line of a terminal: what is unsafe there is escaped.
-pub(crate) fn tame(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    text.chars().for_each(|c| if is_unsafe(c) { escape(&mut out, c) } else { out.push(c) });
-    out
-}
-
-/// A payload, written by anybody, for a terminal: as [`tame`], and a backslash is doubled, so that nothing a stranger
-/// types looks like an escape of ours. What is not UTF-8 is marked and in base64. The blank before the text belongs to
-/// the text only, so no text can look like a mark.
-pub(crate) fn payload(bytes: &[u8]) -> String {
-    if bytes.is_empty() {
-        return "[empty]".into();
-    }
-    let Ok(text) = str::from_utf8(bytes) else { return format!("[base64] {}", STANDARD.encode(bytes)) };
-    let mut out = String::from(" ");
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            c if is_unsafe(c) => escape(&mut out, c),
-            c => out.push(c),
-        }
-    }
-    out
-}
+pub(crate) use zipnet_proto::terminal::{payload, tame};
 
 /// A payload for programs: (text, `utf8` or `base64`).
 pub(crate) fn encoded(bytes: &[u8]) -> (String, &'static str) {
@@ -72,6 +27,26 @@ pub(crate) fn span(ms: u64) -> String {
     humantime::format_duration(Duration::from_secs(ms / 1000)).to_string()
 }
 
+/// Bytes as `12.3 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut units = ["bytes", "KiB", "MiB", "GiB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for larger in units {
+        // What would be rounded up to 1024.0 belongs to the larger unit.
+        if value < 1023.95 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, larger);
+    }
+    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") }
+}
+
+/// A field of the API in which nothing is said by an empty text.
+pub(crate) fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
 /// `1 message`, `2 messages`.
 pub(crate) fn count(n: u32, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
@@ -82,27 +57,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_get_no_control_of_the_terminal() {
-        assert_eq!(payload("héllo 👋".as_bytes()), " héllo 👋");
-        assert_eq!(payload(b"\x1b[2Jx\r\n\ty\x7f"), " \\u{1b}[2Jx\\r\\n\\ty\\u{7f}");
-        assert_eq!(
-            payload("a\u{9b}31m\u{202e}b\u{2066}\u{200b}\u{feff}".as_bytes()),
-            " a\\u{9b}31m\\u{202e}b\\u{2066}\\u{200b}\\u{feff}"
-        );
-        assert_eq!(payload(b"a\\n"), " a\\\\n");
-        assert_eq!(payload(&[0xff, 0x1b]), "[base64] /xs=");
-        assert_eq!(payload(b"[base64] /xs="), " [base64] /xs=");
-        assert_eq!(payload(b""), "[empty]");
-        assert_eq!(tame("C:\\x\u{1b}c"), "C:\\x\\u{1b}c");
-    }
-
-    #[test]
-    fn times_never_panic() {
+    fn times_and_sizes_never_panic() {
         assert_eq!(moment(1_770_000_000_000), "2026-02-02T02:40:00Z");
         assert_eq!(moment(u64::MAX), format!("{} ms after 1970", u64::MAX));
         assert_eq!(moment(253_402_300_799_999), "9999-12-31T23:59:59Z");
         assert_eq!(span(123_456), "2m 3s");
         assert_eq!(span(999), "0s");
+        assert_eq!(size(0), "0 bytes");
+        assert_eq!(size(1023), "1023 bytes");
+        assert_eq!(size(1024), "1.0 KiB");
+        assert_eq!(size(1024 * 1024 - 1), "1.0 MiB");
+        assert_eq!(size(u64::MAX), "17179869184.0 GiB");
         assert_eq!(count(1, "byte"), "1 byte");
         assert_eq!(count(0, "byte"), "0 bytes");
     }

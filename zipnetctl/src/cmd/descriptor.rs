@@ -214,7 +214,8 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn read(path: &Path) -> Result<Descriptor, Failure> {
+/// The descriptor in a file, checked.
+pub(super) fn read(path: &Path) -> Result<Descriptor, Failure> {
     let problem = |problem: String| Failure::File { path: path.to_owned(), problem };
     let mut bytes = Vec::new();
     File::open(path)

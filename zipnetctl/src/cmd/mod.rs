@@ -1,16 +1,27 @@
 //! The verbs, one file each.
 
+pub(crate) mod cancel;
+pub(crate) mod completions;
 pub(crate) mod descriptor;
+pub(crate) mod doctor;
+pub(crate) mod drain;
 pub(crate) mod health;
+pub(crate) mod list;
+pub(crate) mod log_level;
+pub(crate) mod man;
+pub(crate) mod message;
+pub(crate) mod pause;
 pub(crate) mod read;
 pub(crate) mod send;
 pub(crate) mod show;
 pub(crate) mod status;
+pub(crate) mod verify;
 pub(crate) mod version;
+pub(crate) mod watch;
 
 use std::time::Duration;
 
-use zipnet_proto::{Candidate, Client};
+use zipnet_proto::{CallError, Candidate, Client, Reason};
 
 use crate::{cli::Verb, failure::Failure, out::Out};
 
@@ -36,6 +47,17 @@ pub(crate) async fn run(verb: Verb, context: &mut Context) -> Result<(), Failure
         Verb::Send(args) => send::run(args, context).await,
         Verb::Show(args) => show::run(args, context).await,
         Verb::Read(args) => read::run(args, context).await,
+        Verb::List(args) => list::run(args, context).await,
+        Verb::Watch(args) => watch::run(args, context).await,
+        Verb::Cancel(args) => cancel::run(args, context).await,
+        Verb::Verify(args) => verify::run(&args, context),
+        Verb::Doctor => doctor::run(context).await,
+        Verb::Pause => pause::run(true, context).await,
+        Verb::Resume => pause::run(false, context).await,
+        Verb::Drain(args) => drain::run(args, context).await,
+        Verb::LogLevel(args) => log_level::run(args, context).await,
+        Verb::Completions(args) => completions::run(&args, context),
+        Verb::Man(args) => man::run(args, context),
         Verb::Status => status::run(context).await,
         Verb::Health => health::run(context).await,
         Verb::Version => version::run(context).await,
@@ -57,5 +79,16 @@ impl Backoff {
         let now = self.0;
         self.0 = (now * 2).min(Duration::from_secs(3));
         now
+    }
+}
+
+/// What whoever follows a stream sits out: the daemon restarts, or the reader was too slow.
+pub(crate) fn passes_by(error: &CallError) -> bool {
+    match error {
+        CallError::Lost { .. } | CallError::TimedOut { .. } => true,
+        CallError::Refused(refused) => {
+            matches!(refused.reason, Reason::Lagged | Reason::Draining | Reason::InstanceUnknown)
+        }
+        CallError::Failed { .. } => false,
     }
 }

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 use zipnet_proto::{
-    CallError, Client, Reason,
+    Client,
     v1::{Progress, Published, read_item::Item},
 };
 
-use super::{Backoff, Context};
+use super::{Backoff, Context, passes_by};
 use crate::{failure::Failure, out, text};
 
 /// Read the messages that were published, by anybody, in the order everybody sees them.
@@ -50,7 +50,11 @@ pub(crate) async fn run(args: Args, context: &mut Context) -> Result<(), Failure
         let Err(failure) = pass(&args, &mut client, &mut position, context).await else {
             break;
         };
-        if !(args.follow && passes_by(&failure)) {
+        let sat_out = match &failure {
+            Failure::Call(error) | Failure::ReadStopped { source: error, .. } => passes_by(error),
+            _ => false,
+        };
+        if !(args.follow && sat_out) {
             return Err(failure);
         }
         if position.next_round != before {
@@ -110,16 +114,4 @@ fn print(message: &Published, position: &mut Position, context: &mut Context) ->
     }
     position.printed = Some((*round, *slot));
     Ok(())
-}
-
-/// What a reader that follows sits out: the daemon restarts, or the reader was too slow.
-fn passes_by(failure: &Failure) -> bool {
-    let (Failure::Call(error) | Failure::ReadStopped { source: error, .. }) = failure else { return false };
-    match error {
-        CallError::Lost { .. } | CallError::TimedOut { .. } => true,
-        CallError::Refused(refused) => {
-            matches!(refused.reason, Reason::Lagged | Reason::Draining | Reason::InstanceUnknown)
-        }
-        CallError::Failed { .. } => false,
-    }
 }

@@ -10,12 +10,12 @@ use std::{
 use serde::Serialize;
 use tokio::time::Instant;
 use zipnet_proto::{
-    CallError, Client, MAX_GET_WAIT, MAX_PAYLOAD_BYTES, MAX_REQUEST_ID_BYTES, new_request_id,
+    CallError, Client, MAX_GET_WAIT, MAX_PAYLOAD_BYTES, MAX_REQUEST_ID_BYTES, SendOptions, new_request_id,
     request_id_is_valid,
     v1::{Message, MessageState, SendResponse},
 };
 
-use super::{Backoff, Context};
+use super::{Backoff, Context, message::progress};
 use crate::{failure::Failure, out, text};
 
 /// Hand a message to the daemon for anonymous publication; prints the message's id.
@@ -46,6 +46,11 @@ pub(crate) struct Args {
     /// Name this request: repeating it with the same id sends the message once. Default: a new id.
     #[arg(long, value_name = "ID", value_parser = parse_request_id)]
     request_id: Option<String>,
+
+    /// Keep a receipt once it is published, for `show --receipt`. It stays on this host's disk and says which message of
+    /// the log is yours: leave it off unless you need it.
+    #[arg(long)]
+    receipt: bool,
 }
 
 #[derive(Serialize)]
@@ -70,7 +75,8 @@ pub(crate) async fn run(args: Args, context: &mut Context) -> Result<(), Failure
     let payload = payload(args.text)?;
     let request_id = args.request_id.unwrap_or_else(new_request_id);
     let mut client = context.connect().await?;
-    let sent = client.send(payload, Some(request_id.clone()), args.ttl).await;
+    let options = SendOptions { request_id: Some(request_id.clone()), ttl: args.ttl, receipt: args.receipt };
+    let sent = client.send_with(payload, options).await;
     let sent = sent.map_err(|source| Failure::SendUnknown { request_id: request_id.clone(), source })?;
     if !context.out.json() {
         context.out.line(&text::tame(&sent.message_id))?;
@@ -156,17 +162,6 @@ fn note_change(message: &Message, known: MessageState, quiet: bool) {
     if message.state() != known && !quiet {
         out::note(&progress(message));
     }
-}
-
-/// `published in round 12, slot 3`.
-pub(crate) fn progress(message: &Message) -> String {
-    let word = message.state().word();
-    let place = match (message.round, message.slot) {
-        (Some(round), Some(slot)) => format!(" in round {round}, slot {slot}"),
-        _ => String::new(),
-    };
-    let reason = if message.reason.is_empty() { "" } else { ": " };
-    format!("{word}{place}{reason}{}", text::tame(&message.reason))
 }
 
 /// The bytes to publish.

@@ -1,59 +1,37 @@
 //! `show`: what became of a message.
 
-use serde::Serialize;
+use std::path::Path;
+
 use zipnet_proto::v1::Message;
 
-use super::{Context, send::progress};
-use crate::{failure::Failure, text};
+use super::{
+    Context,
+    message::{View, progress},
+};
+use crate::{failure::Failure, receipt, text};
 
 /// What became of a message: state, where it was published, what happens next.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The id that `send` printed.
     id: String,
-}
 
-#[derive(Serialize)]
-struct Shown<'a> {
-    id: &'a str,
-    request_id: &'a str,
-    state: &'a str,
-    reason: Option<&'a str>,
-    round: Option<u64>,
-    slot: Option<u32>,
-    accepted_at_ms: u64,
-    expires_at_ms: u64,
-    attempts: u32,
-    length: u32,
-    last_reason: Option<&'a str>,
-    next_step: Option<&'a str>,
-    next_at_ms: Option<u64>,
+    /// Print its receipt instead, as JSON: what `zipnetctl verify` checks. It has to be published, and sent with
+    /// `send --receipt`.
+    #[arg(long)]
+    receipt: bool,
 }
 
 pub(crate) async fn run(args: Args, context: &mut Context) -> Result<(), Failure> {
-    let m = context.connect().await?.get(&args.id).await?;
-    if context.out.json() {
-        return context.out.object(&Shown {
-            id: &m.id,
-            request_id: &m.request_id,
-            state: m.state().word(),
-            reason: some(&m.reason),
-            round: m.round,
-            slot: m.slot,
-            accepted_at_ms: m.accepted_at_ms,
-            expires_at_ms: m.expires_at_ms,
-            attempts: m.attempts,
-            length: m.length,
-            last_reason: some(&m.last_reason),
-            next_step: some(&m.next_step),
-            next_at_ms: m.next_at_ms,
-        });
+    let mut client = context.connect().await?;
+    if args.receipt {
+        let bytes = client.get_receipt(&args.id).await?;
+        let verified = receipt::verify(&bytes, Path::new("the daemon's receipt"))?;
+        let file = serde_json::to_string_pretty(&verified.file(&bytes));
+        return context.out.line(&file.expect("invariant: a receipt's file has string keys only"));
     }
-    context.out.table(&rows(&m))
-}
-
-fn some(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
+    let m = client.get(&args.id).await?;
+    if context.out.json() { context.out.object(&View::from(&m)) } else { context.out.table(&rows(&m)) }
 }
 
 fn rows(m: &Message) -> Vec<(&'static str, String)> {
@@ -74,6 +52,9 @@ fn rows(m: &Message) -> Vec<(&'static str, String)> {
     if !m.next_step.is_empty() {
         let at = m.next_at_ms.map(|ms| format!(", {}", text::moment(ms))).unwrap_or_default();
         rows.push(("next", text::tame(&m.next_step) + &at));
+    }
+    if m.receipt {
+        rows.push(("receipt", "asked for; `show --receipt` prints it once it is published".into()));
     }
     rows
 }

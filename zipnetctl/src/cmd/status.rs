@@ -7,6 +7,7 @@ use super::Context;
 use crate::{failure::Failure, text};
 
 #[derive(Serialize)]
+#[allow(clippy::struct_excessive_bools, reason = "the fields of StatusResponse")]
 struct Shown<'a> {
     instance: &'a str,
     deployment: Option<&'a str>,
@@ -33,6 +34,13 @@ struct Shown<'a> {
     oldest_age_ms: Option<u64>,
     warnings: &'a [String],
     version: &'a str,
+    paused: bool,
+    draining: bool,
+    cadence: u32,
+    now_ms: u64,
+    started_at_ms: u64,
+    store_bytes: Option<u64>,
+    disk_free_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -55,14 +63,14 @@ fn json(s: &StatusResponse) -> Shown<'_> {
     let q = s.queue.unwrap_or_default();
     Shown {
         instance: &s.instance,
-        deployment: some(&s.deployment),
+        deployment: text::some(&s.deployment),
         pinned: s.pinned,
         universe: &s.universe,
         gossip: &s.gossip,
-        client_id: some(&s.client_id),
+        client_id: text::some(&s.client_id),
         peer_id: &s.peer_id,
         state: &s.state,
-        why: some(&s.why),
+        why: text::some(&s.why),
         registered: s.registered,
         connected_since_ms: s.connected_since_ms,
         round: s.round,
@@ -87,11 +95,14 @@ fn json(s: &StatusResponse) -> Shown<'_> {
         oldest_age_ms: s.oldest_age_ms,
         warnings: &s.warnings,
         version: &s.version,
+        paused: s.paused,
+        draining: s.draining,
+        cadence: s.cadence,
+        now_ms: s.now_ms,
+        started_at_ms: s.started_at_ms,
+        store_bytes: s.store_bytes,
+        disk_free_bytes: s.disk_free_bytes,
     }
-}
-
-fn some(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
 }
 
 /// What has no value yet is said to be so, and nothing is invented.
@@ -136,13 +147,33 @@ fn rows(s: &StatusResponse) -> Vec<(&'static str, String)> {
     let q = s.queue.unwrap_or_default();
     rows.push(("queue", queue(&q, s.oldest_age_ms)));
     rows.push(("ended", ended(&q)));
-    rows.push(("version", text::tame(&s.version)));
+    if let Some(store) = store(s) {
+        rows.push(("store", store));
+    }
+    let started = if s.started_at_ms == 0 {
+        String::new()
+    } else {
+        format!(", started {}", text::moment(s.started_at_ms))
+    };
+    rows.push(("version", text::tame(&s.version) + &started));
     rows.extend(s.warnings.iter().map(|warning| ("warning", text::tame(warning))));
     rows
 }
 
 fn state(s: &StatusResponse) -> String {
-    format!("{}, {}", text::tame(&s.state), if s.registered { "registered" } else { "not registered" })
+    let registered = if s.registered { "registered" } else { "not registered" };
+    let paused = if s.paused { ", paused" } else { "" };
+    let draining = if s.draining { ", draining" } else { "" };
+    format!("{}, {registered}{paused}{draining}", text::tame(&s.state))
+}
+
+fn store(s: &StatusResponse) -> Option<String> {
+    let free = s.disk_free_bytes.map(|bytes| format!("{} free on its disk", text::size(bytes)));
+    let used = s.store_bytes.map(text::size);
+    match (used, free) {
+        (Some(used), Some(free)) => Some(format!("{used}, {free}")),
+        (one, other) => one.or(other),
+    }
 }
 
 fn queue(q: &QueueCounts, oldest_age_ms: Option<u64>) -> String {

@@ -12,7 +12,7 @@ use zipnet_proto::{SYSTEM_SOCKET, v1::StatusResponse};
 
 use crate::{
     fake::{Running, Script},
-    run::{Ran, ctl, ctl_at, expect, run, unprivileged},
+    run::{Ran, ctl, ctl_at, expect, run, snapshot, unprivileged},
 };
 
 fn dir() -> TempDir {
@@ -34,11 +34,10 @@ fn no_daemon() {
     let dir = dir();
     let hint = "start one: `zipnetd --dev` runs a whole network to try things with; a daemon elsewhere is named by \
                 --socket or ZIPNET_SOCKET";
-    let expected = format!("error: no daemon: there is no socket at [DIR]/none\nhint: {hint}\n");
-    expect(&health(&dir, "none"), 3, "", &expected);
+    snapshot("no_daemon", &health(&dir, "none"));
     let mut by_environment = ctl(&["health"]);
     by_environment.env("ZIPNET_SOCKET", dir.path().join("none"));
-    expect(&run(by_environment, dir.path()), 3, "", &expected);
+    snapshot("no_daemon", &run(by_environment, dir.path()));
     expect(
         &run(ctl_at(&dir.path().join("none"), &["health", "--json"]), dir.path()),
         3,
@@ -53,13 +52,7 @@ fn no_daemon() {
 fn a_socket_that_nobody_listens_at() {
     let dir = dir();
     drop(UnixListener::bind(dir.path().join("stale")).unwrap());
-    expect(
-        &health(&dir, "stale"),
-        3,
-        "",
-        "error: no daemon: nobody listens at [DIR]/stale\n\
-         hint: the daemon ended without removing its socket; start it again, it replaces the file itself\n",
-    );
+    snapshot("stale_socket", &health(&dir, "stale"));
 }
 
 #[test]
@@ -67,7 +60,7 @@ fn what_is_not_our_socket() {
     let dir = dir();
     let hint = "hint: check --socket and ZIPNET_SOCKET: they must name the control socket of zipnetd\n";
     fs::write(dir.path().join("file"), "").unwrap();
-    expect(&health(&dir, "file"), 3, "", &format!("error: [DIR]/file is not a socket\n{hint}"));
+    snapshot("not_a_socket", &health(&dir, "file"));
 
     let listener = UnixListener::bind(dir.path().join("other")).unwrap();
     let other = std::thread::spawn(move || {
@@ -109,21 +102,9 @@ fn no_permission_is_exit_code_4_and_names_what_is_closed() {
     chmod(&closed, 0o000);
 
     let ran = run(unprivileged(ctl_at(&dir.path().join("z.sock"), &["health"]), dir.path()), dir.path());
-    expect(
-        &ran,
-        4,
-        "",
-        "error: no permission to write to the socket [DIR]/z.sock\n\
-         hint: join the group of the socket (`ls -l [DIR]/z.sock` shows it) and log in again\n",
-    );
+    snapshot("no_permission_socket", &ran);
     let ran = run(unprivileged(ctl_at(&closed.join("z.sock"), &["health"]), dir.path()), dir.path());
-    expect(
-        &ran,
-        4,
-        "",
-        "error: no permission to enter [DIR]/closed, the way to the socket [DIR]/closed/z.sock\n\
-         hint: `ls -ld [DIR]/closed` shows who may enter; join that group and log in again\n",
-    );
+    snapshot("no_permission_folder", &ran);
     chmod(&closed, 0o700);
 }
 
@@ -131,17 +112,11 @@ fn no_permission_is_exit_code_4_and_names_what_is_closed() {
 fn a_wedged_daemon_is_given_up() {
     let dir = dir();
     let _listener = UnixListener::bind(dir.path().join("wedged")).unwrap();
-    expect(
-        &health(&dir, "wedged"),
-        3,
-        "",
-        "error: the daemon at [DIR]/wedged does not answer (waited 3 s)\n\
-         hint: restart the daemon; its log may say what holds it up\n",
-    );
+    snapshot("wedged_daemon", &health(&dir, "wedged"));
 }
 
 #[test]
-fn a_dev_daemon_is_found_but_not_in_a_folder_open_to_others() {
+fn a_users_own_daemons_are_found_but_not_in_a_folder_open_to_others() {
     if Path::new(SYSTEM_SOCKET).exists() {
         eprintln!("{SYSTEM_SOCKET} exists here and goes first: not tested");
         return;
@@ -151,7 +126,7 @@ fn a_dev_daemon_is_found_but_not_in_a_folder_open_to_others() {
     fs::create_dir(&folder).unwrap();
     chmod(&folder, 0o700);
     let status = StatusResponse { version: "1.2.3".into(), ..StatusResponse::default() };
-    let _daemon = Running::start(&folder.join("dev.sock"), Script { status, ..Script::default() });
+    let dev = Running::start(&folder.join("dev.sock"), Script { status, ..Script::default() });
     let version = || {
         let mut command = ctl(&["version"]);
         command.env("XDG_RUNTIME_DIR", dir.path());
@@ -160,6 +135,13 @@ fn a_dev_daemon_is_found_but_not_in_a_folder_open_to_others() {
     let ours = env!("CARGO_PKG_VERSION");
     expect(&version(), 0, &format!("zipnetctl  {ours}\nzipnetd    1.2.3 at [DIR]/zipnet/dev.sock\n"), "");
 
+    let status = StatusResponse { version: "4.5.6".into(), ..StatusResponse::default() };
+    let _own = Running::start(&folder.join("zipnetd.sock"), Script { status, ..Script::default() });
+    let own = format!("zipnetctl  {ours}\nzipnetd    4.5.6 at [DIR]/zipnet/zipnetd.sock\n");
+    expect(&version(), 0, &own, "");
+    drop(dev);
+    expect(&version(), 0, &own, "");
+
     chmod(&folder, 0o777);
     let mut command = ctl(&["health"]);
     command.env("XDG_RUNTIME_DIR", dir.path());
@@ -167,7 +149,7 @@ fn a_dev_daemon_is_found_but_not_in_a_folder_open_to_others() {
         &run(command, dir.path()),
         4,
         "",
-        "error: the socket [DIR]/zipnet/dev.sock is not trusted: folder [DIR]/zipnet may be written by others (mode \
+        "error: the socket [DIR]/zipnet/zipnetd.sock is not trusted: folder [DIR]/zipnet may be written by others (mode \
          0777, expected 0700)\n\
          hint: somebody else may have put it there; if it is yours, name it with --socket\n",
     );

@@ -14,8 +14,10 @@ use tempfile::TempDir;
 use tokio_stream::{Stream, StreamExt, wrappers::UnixListenerStream};
 use tonic::{Request, Response, Status, transport::Server};
 use zipnet_proto::v1::{
-    GetRequest, Message, MessageState, Progress, Published, ReadItem, ReadRequest, SendRequest, SendResponse,
-    StatusRequest, StatusResponse,
+    CancelRequest, CancelResponse, DrainRequest, DrainResponse, GetReceiptRequest, GetReceiptResponse,
+    GetRequest, ListRequest, ListResponse, Message, MessageState, Progress, Published, ReadItem, ReadRequest,
+    SendRequest, SendResponse, SetLogLevelRequest, SetLogLevelResponse, SetPausedRequest, SetPausedResponse,
+    StatusRequest, StatusResponse, WatchItem, WatchRequest,
     control_server::{Control, ControlServer},
     read_item::Item,
 };
@@ -31,6 +33,15 @@ pub(crate) struct Script {
     pub(crate) get: VecDeque<Result<Message, Status>>,
     /// One stream per call.
     pub(crate) read: VecDeque<Vec<Result<ReadItem, Status>>>,
+    /// One page per call.
+    pub(crate) list: VecDeque<Result<ListResponse, Status>>,
+    /// One stream per call; it stays open after the last item.
+    pub(crate) watch: VecDeque<Vec<Result<WatchItem, Status>>>,
+    pub(crate) cancel: Option<Result<CancelResponse, Status>>,
+    pub(crate) receipt: Option<Result<Vec<u8>, Status>>,
+    /// What the operator's verbs are refused with.
+    pub(crate) forbidden: Option<Status>,
+    pub(crate) paused: bool,
     pub(crate) status: StatusResponse,
     pub(crate) not_serving: bool,
     /// The call in which the daemon dies, without an answer.
@@ -38,6 +49,10 @@ pub(crate) struct Script {
     pub(crate) sent: Vec<SendRequest>,
     pub(crate) got: Vec<GetRequest>,
     pub(crate) reads: Vec<ReadRequest>,
+    pub(crate) lists: Vec<ListRequest>,
+    pub(crate) watches: Vec<WatchRequest>,
+    /// `Drain`, `SetPaused`, `SetLogLevel` and `Cancel` in short.
+    pub(crate) orders: Vec<String>,
 }
 
 pub(crate) struct Daemon {
@@ -139,6 +154,16 @@ impl Service {
     }
 }
 
+impl Service {
+    async fn order(&self, call: &str, order: String) -> Result<(), Status> {
+        self.enter(call, |script| {
+            script.orders.push(order);
+            script.forbidden.clone().map_or(Ok(()), Err)
+        })
+        .await
+    }
+}
+
 #[tonic::async_trait]
 impl Control for Service {
     async fn send(&self, request: Request<SendRequest>) -> Result<Response<SendResponse>, Status> {
@@ -188,6 +213,72 @@ impl Control for Service {
         }))
     }
 
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        self.enter("List", |script| {
+            script.lists.push(request.into_inner());
+            script.list.pop_front().unwrap().map(Response::new)
+        })
+        .await
+    }
+
+    type WatchStream = std::pin::Pin<Box<dyn Stream<Item = Result<WatchItem, Status>> + Send>>;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let items = self
+            .enter("Watch", |script| {
+                script.watches.push(request.into_inner());
+                script.watch.pop_front().unwrap()
+            })
+            .await;
+        // A stream that is refused at once is refused as a call.
+        if let [Err(status)] = &items[..] {
+            return Err(status.clone());
+        }
+        Ok(Response::new(Box::pin(tokio_stream::iter(items).chain(tokio_stream::pending()))))
+    }
+
+    async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
+        self.enter("Cancel", |script| {
+            script.orders.push(format!("cancel {}", request.into_inner().message_id));
+            script.cancel.clone().unwrap().map(Response::new)
+        })
+        .await
+    }
+
+    async fn get_receipt(
+        &self,
+        _: Request<GetReceiptRequest>,
+    ) -> Result<Response<GetReceiptResponse>, Status> {
+        let receipt = self.enter("GetReceipt", |script| script.receipt.clone().unwrap()).await?;
+        Ok(Response::new(GetReceiptResponse { receipt }))
+    }
+
+    async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
+        let now = request.into_inner().now;
+        self.order("Drain", format!("drain {now}")).await?;
+        Ok(Response::new(DrainResponse { grace_ms: if now { 999 } else { 90_001 } }))
+    }
+
+    async fn set_paused(
+        &self,
+        request: Request<SetPausedRequest>,
+    ) -> Result<Response<SetPausedResponse>, Status> {
+        let paused = request.into_inner().paused;
+        self.order("SetPaused", format!("paused {paused}")).await?;
+        let was = self.enter("SetPaused", |script| std::mem::replace(&mut script.paused, paused)).await;
+        Ok(Response::new(SetPausedResponse { was }))
+    }
+
+    async fn set_log_level(
+        &self,
+        request: Request<SetLogLevelRequest>,
+    ) -> Result<Response<SetLogLevelResponse>, Status> {
+        let filter = request.into_inner().filter;
+        self.order("SetLogLevel", format!("log {filter}")).await?;
+        let filter = if filter.is_empty() { "info".to_owned() } else { filter };
+        Ok(Response::new(SetLogLevelResponse { filter }))
+    }
+
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         Ok(Response::new(self.enter("Status", |script| script.status.clone()).await))
     }
@@ -214,6 +305,12 @@ pub(crate) fn at(state: MessageState, round: u64, slot: u32) -> Message {
 #[allow(clippy::unnecessary_wraps, reason = "a script mixes items and errors")]
 pub(crate) fn published(round: u64, slot: u32, payload: &[u8]) -> Result<ReadItem, Status> {
     Ok(ReadItem { item: Some(Item::Message(Published { round, slot, payload: payload.to_vec() })) })
+}
+
+/// An item of a scripted watch.
+#[allow(clippy::unnecessary_wraps, reason = "a script mixes items and errors")]
+pub(crate) fn change(message: Option<Message>, cursor: &str) -> Result<WatchItem, Status> {
+    Ok(WatchItem { message, cursor: cursor.into() })
 }
 
 /// A progress mark of a scripted stream.

@@ -4,9 +4,16 @@
 
 mod connect;
 mod descriptor;
+mod doctor;
+mod errors;
 mod fake;
+mod list;
+mod operator;
+mod pages;
 mod read;
+mod receipt;
 mod run;
 mod send;
 mod status;
 mod wait;
+mod watch;

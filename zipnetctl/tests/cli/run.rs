@@ -73,3 +73,18 @@ pub(crate) fn expect(ran: &Ran, code: i32, stdout: &str, stderr: &str) {
         ran.stderr,
     );
 }
+
+/// Compares with `snapshots/NAME.txt`; UPDATE_SNAPSHOTS=1 writes it, and `git diff` shows what changed.
+#[track_caller]
+pub(crate) fn snapshot(name: &str, ran: &Ran) {
+    let text = format!("exit {}\n--- stdout\n{}--- stderr\n{}", ran.code, ran.stdout, ran.stderr);
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/snapshots").join(name).with_extension("txt");
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(text == expected, "{}:\n{text}\nis not what was expected:\n{expected}", path.display());
+}

@@ -101,9 +101,10 @@ nothing was queued
 3 ConnectTimeout: check the instance's name for typos (ZIPNET_INSTANCE) and that its bootstrap peer can be reached
 1 Unpinned: name the deployment: ZIPNET_INSTANCE=\"name#id\", with the id that the operators publish
 1 Draining: start the daemon again, or wait until it is back
-1 Paused: the daemon's operator paused sending; messages already queued are kept
+1 Paused: the operator paused sending, `zipnetctl resume` ends that; messages already queued are kept
 1 NotFound: the id is the line that `zipnetctl send` printed; only the daemon that took it knows it
-4 NotYours: a message is shown to the user who sent it, to root, and to the daemon's own user
+4 NotYours: only the user who sent a message may see it, besides root and the daemon's own user, who alone may drain, \
+pause and set the log level
 1 Lagged: read faster, or less: --from names the first round
 1 StoreLocked: another zipnetd uses the same state directory: stop it, or set ZIPNET_STATE_DIR
 1 StoreCorrupt: the daemon's log names the folder where the damaged store was put
@@ -204,7 +205,7 @@ attempts    1
         0,
         "{\"id\":\"01990000-0000-7000-8000-000000000001\",\"request_id\":\"r-1\",\"state\":\"published\",\
          \"reason\":null,\"round\":14,\"slot\":3,\"accepted_at_ms\":1770000000000,\"expires_at_ms\":1770000600000,\
-         \"attempts\":1,\"length\":5,\"last_reason\":null,\"next_step\":null,\"next_at_ms\":null}\n",
+         \"attempts\":1,\"length\":5,\"last_reason\":null,\"next_step\":null,\"next_at_ms\":null,\"receipt\":false,\"uid\":0}\n",
         "",
     );
 }

@@ -4,7 +4,7 @@ use zipnet_proto::v1::{QueueCounts, StatusResponse};
 
 use crate::{
     fake::{Daemon, Script},
-    run::{ctl, ctl_at, expect, run},
+    run::{ctl, ctl_at, expect, run, snapshot},
 };
 
 fn ready() -> StatusResponse {
@@ -34,37 +34,20 @@ fn ready() -> StatusResponse {
         participants_low_1h: Some(9),
         gossip: "all".into(),
         warnings: vec!["the deployment is not pinned\u{1b}[0m".into()],
+        paused: true,
+        draining: true,
+        cadence: 4,
+        now_ms: 1_770_000_100_000,
+        started_at_ms: 1_769_999_900_000,
+        store_bytes: Some(3 * 1024 * 1024 + 300_000),
+        disk_free_bytes: Some(41_000_000_000),
     }
 }
 
 #[test]
 fn one_screen() {
     let daemon = Daemon::start(Script { status: ready(), ..Script::default() });
-    expect(
-        &run(ctl_at(daemon.socket(), &["status"]), daemon.dir.path()),
-        0,
-        "\
-state         holding, registered
-              messages are held: the last header names 2 servers, 3 are needed
-instance      acme.mainnet
-deployment    d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0 (unpinned, taken on the bootstrap peer's word)
-universe      mosaik.universe, gossip all
-client id     c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1
-peer id       b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2
-connected     since 2026-02-02T02:40:00Z
-round         1234
-participants  12 (lowest in the last hour 9, at least 8 to send)
-servers       2 of 3 (at least 3 to send)
-              5151515151515151515151515151515151515151515151515151515151515151
-              5252525252525252525252525252525252525252525252525252525252525252
-slots         64 of 256 bytes, a message has at most 240 bytes
-queue         2 queued, 0 reserved, 1 sealed; the oldest is 1m 12s old
-ended         10 published, 0 cancelled, 0 expired, 1 failed
-version       0.1.0
-warning       the deployment is not pinned\\u{1b}[0m
-",
-        "",
-    );
+    snapshot("status", &run(ctl_at(daemon.socket(), &["status"]), daemon.dir.path()));
 }
 
 #[test]
@@ -79,23 +62,7 @@ fn before_anything_is_known() {
         ..StatusResponse::default()
     };
     let daemon = Daemon::start(Script { status, ..Script::default() });
-    expect(
-        &run(ctl_at(daemon.socket(), &["status"]), daemon.dir.path()),
-        0,
-        "\
-state       connect_timeout, not registered
-            nobody serves acme.mainent; is the name right?
-instance    acme.mainent
-deployment  not known yet
-universe    mosaik.universe, gossip not known yet
-client id   not known yet
-peer id     b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2
-queue       0 queued, 0 reserved, 0 sealed
-ended       0 published, 0 cancelled, 0 expired, 0 failed
-version     0.1.0
-",
-        "",
-    );
+    snapshot("status_unknown", &run(ctl_at(daemon.socket(), &["status"]), daemon.dir.path()));
 }
 
 #[test]
@@ -117,6 +84,8 @@ fn json() {
             "queued": 2, "reserved": 0, "sealed": 1, "published": 10, "cancelled": 0, "expired": 0, "failed": 1
         },
         "oldest_age_ms": 72_500, "warnings": ["the deployment is not pinned\u{1b}[0m"], "version": "0.1.0",
+        "paused": true, "draining": true, "cadence": 4, "now_ms": 1_770_000_100_000_u64,
+        "started_at_ms": 1_769_999_900_000_u64, "store_bytes": 3_445_728, "disk_free_bytes": 41_000_000_000_u64,
     });
     assert_eq!(shown, expected);
 }

@@ -1,5 +1,9 @@
 //! The typed client: every call bounded in time, every error one of a few kinds.
 
+mod messages;
+mod operator;
+mod streams;
+
 use std::{
     future::Future,
     path::{Path, PathBuf},
@@ -7,21 +11,21 @@ use std::{
 };
 
 use tokio::time::timeout;
-use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic::{Code, Status, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 use uuid::Uuid;
 
+pub use messages::SendOptions;
+pub use streams::{ReadStream, WatchStream};
+
 use crate::{
     connect::{ConnectError, chain, connect_any, is_transport},
-    limits::{MAX_GET_WAIT, MAX_GRPC_REQUEST_BYTES, MAX_GRPC_RESPONSE_BYTES, MAX_PAYLOAD_BYTES},
-    reason::{Reason, Refused},
+    limits::{MAX_GRPC_REQUEST_BYTES, MAX_GRPC_RESPONSE_BYTES},
+    reason::Refused,
     socket::Candidate,
-    v1::{
-        GetRequest, Message, MessageState, ReadRequest, SendRequest, SendResponse, StatusRequest,
-        StatusResponse, control_client::ControlClient, read_item::Item,
-    },
+    v1::control_client::ControlClient,
 };
 
 /// Longest time the daemon may take for an answer, its own waits not counted. Generous: `send` includes an fsync.
@@ -67,7 +71,13 @@ impl CallError {
             return Self::Lost { call, detail: chain(status) };
         }
         match Refused::of(status) {
-            Some(refused) => Self::Refused(refused),
+            Some(mut refused) => {
+                // A daemon that does not know the call has no words for it.
+                if refused.message.is_empty() {
+                    refused.message = format!("the daemon refuses {call}: {}", refused.reason);
+                }
+                Self::Refused(refused)
+            }
             None => Self::Failed { call, code: status.code(), message: status.message().to_owned() },
         }
     }
@@ -122,73 +132,6 @@ impl Client {
         &self.path
     }
 
-    /// Hands a message over; the answer means it is kept. Without `request_id` one is made. After an error other than
-    /// [`CallError::Refused`] nobody knows whether it was taken: calling again with the same id and payload is safe.
-    ///
-    /// # Errors
-    /// `MessageTooLong`, `QueueFull`, `RequestIdReused`, … as [`CallError::Refused`]; a lost or silent daemon.
-    pub async fn send(
-        &mut self,
-        payload: Vec<u8>,
-        request_id: Option<String>,
-        ttl: Option<Duration>,
-    ) -> Result<SendResponse, CallError> {
-        if payload.len() > MAX_PAYLOAD_BYTES {
-            let message =
-                format!("the message has more than {MAX_PAYLOAD_BYTES} bytes, no deployment takes that");
-            return Err(Refused { reason: Reason::MessageTooLong, message, retry_after: None }.into());
-        }
-        let request_id = Some(request_id.unwrap_or_else(new_request_id));
-        let request = SendRequest { payload, request_id, ttl_ms: ttl.map(millis), receipt: false };
-        bounded("Send", CALL_TIMEOUT, self.control.send(request)).await
-    }
-
-    /// What became of the message.
-    ///
-    /// # Errors
-    /// `NotFound` and `NotYours` as [`CallError::Refused`]; a lost or silent daemon.
-    pub async fn get(&mut self, message_id: &str) -> Result<Message, CallError> {
-        self.get_changed(message_id, MessageState::Unspecified, Duration::ZERO).await
-    }
-
-    /// The message as soon as its state differs from `known`, or after `wait` (at most [`MAX_GET_WAIT`]) as it is.
-    ///
-    /// # Errors
-    /// As [`Client::get`].
-    pub async fn get_changed(
-        &mut self,
-        message_id: &str,
-        known: MessageState,
-        wait: Duration,
-    ) -> Result<Message, CallError> {
-        let wait = wait.min(MAX_GET_WAIT);
-        let request = GetRequest {
-            message_id: message_id.to_owned(),
-            wait_ms: millis(wait),
-            known_state: known.into(),
-        };
-        bounded("Get", CALL_TIMEOUT + wait, self.control.get(request)).await
-    }
-
-    /// The broadcast log from `from_round` on (0: the earliest kept; absent: the last 100 rounds); with `follow` also
-    /// what comes.
-    ///
-    /// # Errors
-    /// `TooManyCallers`, `InstanceUnknown` as [`CallError::Refused`]; a lost or silent daemon.
-    pub async fn read(&mut self, from_round: Option<u64>, follow: bool) -> Result<ReadStream, CallError> {
-        let stream =
-            bounded("Read", CALL_TIMEOUT, self.control.read(ReadRequest { from_round, follow })).await?;
-        Ok(ReadStream { stream, follow })
-    }
-
-    /// How the daemon is doing.
-    ///
-    /// # Errors
-    /// A lost or silent daemon.
-    pub async fn status(&mut self) -> Result<StatusResponse, CallError> {
-        bounded("Status", CALL_TIMEOUT, self.control.status(StatusRequest {})).await
-    }
-
     /// The standard health service's word on the whole daemon.
     ///
     /// # Errors
@@ -197,40 +140,6 @@ impl Client {
         let request = HealthCheckRequest::default();
         let answer = bounded("Health", CALL_TIMEOUT, self.health.check(request)).await?;
         Ok(if answer.status() == ServingStatus::Serving { Health::Serving } else { Health::NotServing })
-    }
-}
-
-/// The broadcast log as it arrives.
-#[derive(Debug)]
-pub struct ReadStream {
-    stream: Streaming<crate::v1::ReadItem>,
-    follow: bool,
-}
-
-impl ReadStream {
-    /// The next message or progress mark; `None` at the end, which only a stream that does not follow has.
-    ///
-    /// # Errors
-    /// `Lagged`, `Draining` as [`CallError::Refused`]; a lost or silent daemon. Reading may go on with a new stream
-    /// from the last progress mark.
-    pub async fn next(&mut self) -> Result<Option<Item>, CallError> {
-        loop {
-            let next = self.stream.message();
-            let item = if self.follow {
-                // However long nobody talks; keep-alive pings notice a daemon that is no more.
-                next.await
-            } else {
-                timeout(CALL_TIMEOUT, next)
-                    .await
-                    .map_err(|_| CallError::TimedOut { call: "Read", after: CALL_TIMEOUT })?
-            };
-            match item.map_err(|status| CallError::of("Read", &status))? {
-                None => return Ok(None),
-                Some(crate::v1::ReadItem { item: Some(item) }) => return Ok(Some(item)),
-                // A kind of item of a later version.
-                Some(crate::v1::ReadItem { item: None }) => {}
-            }
-        }
     }
 }
 
@@ -254,6 +163,7 @@ fn millis(time: Duration) -> u64 {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::reason::Reason;
 
     #[tokio::test]
     async fn no_answer_is_an_error_in_time() {
@@ -267,6 +177,8 @@ mod tests {
     fn what_the_daemon_says_and_what_the_transport_says_differ() {
         let refused = CallError::of("Send", &Reason::Paused.into_status("paused"));
         assert!(matches!(refused, CallError::Refused(Refused { reason: Reason::Paused, .. })));
+        let unknown = CallError::of("Watch", &Status::unimplemented(""));
+        assert_eq!(unknown.to_string(), "the daemon refuses Watch: VersionMismatch");
         let failed = CallError::of("Send", &Status::unavailable("said by the daemon"));
         assert!(matches!(failed, CallError::Failed { code: Code::Unavailable, .. }));
         let lost = Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
