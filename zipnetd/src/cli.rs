@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Exit codes, as `zipnetd --help` lists them.
+/// Exit codes, as `zipnetd --help` lists them; docs/configuration.md is made of this.
 const AFTER_HELP: &str = "\
 Every setting is looked for as a flag, then in the environment, then in the file, then there is a default.
 
@@ -42,6 +42,11 @@ pub struct Cli {
     #[arg(long, value_name = "[IP:]PORT")]
     pub metrics: Option<String>,
 
+    /// Serve the queue's figures there too; they tell talk from cover to whoever reads them
+    /// [ZIPNET_PRIVATE_METRICS; default: false]
+    #[arg(long)]
+    pub private_metrics: bool,
+
     /// The UDP address to talk to the network from [ZIPNET_LISTEN; default: all interfaces, a free port]
     #[arg(long, value_name = "IP:PORT", conflicts_with = "dev")]
     pub listen: Option<String>,
@@ -74,6 +79,32 @@ pub struct Cli {
     /// Check configuration, store and whether the instance is served; say so by the exit code
     #[arg(long)]
     pub check: bool,
+
+    /// Print every setting, its value and where it comes from; start nothing
+    #[arg(long, conflicts_with = "check")]
+    pub print_config: bool,
+}
+
+impl Cli {
+    /// The text of a setting's flag, if it was given; `key` is one of [`KEYS`](crate::config::KEYS).
+    pub(crate) fn flag(&self, key: &str) -> Option<String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+        match key {
+            "instance" => self.instance.clone(),
+            "universe" => self.universe.clone(),
+            "bootstrap" => (!self.bootstrap.is_empty()).then(|| self.bootstrap.join(",")),
+            "message" => self.message.clone(),
+            "cadence" => self.cadence.clone(),
+            "metrics" => self.metrics.clone(),
+            "private_metrics" => self.private_metrics.then(|| "true".to_owned()),
+            "listen" => self.listen.clone(),
+            "relay" => self.relay.clone(),
+            "socket" => path(&self.socket),
+            "state_dir" => path(&self.state_dir),
+            "log" => self.log.clone(),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use crate::config::{Config, Network, Real, StateDir};
 use crate::control::{Control, Ending, Limits, Operator, probe};
 use crate::failure::{Failure, SIGNALLED};
 use crate::metrics;
+use crate::reload::{Again, Reload};
 use crate::telemetry::LogControl;
 
 /// The client's store in the state folder.
@@ -32,33 +33,42 @@ const CONTROL_GRACE: Duration = Duration::from_secs(2);
 /// Ending at once takes at most this long: tasks, links, universe.
 const END_GRACE: Duration = Duration::from_secs(15);
 
+/// What `--private-metrics` does.
+const PRIVATE: &str =
+    "private metrics: the queue's figures tell talk from cover to whoever can read the metrics";
+const PRIVATE_NOWHERE: &str = "private metrics have no effect: no metrics are served";
+
 /// What tasks left behind get to end.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// How the daemon ended, as an exit code.
 pub type Code = u8;
 
-/// Runs what the configuration says, until a signal or a failure. `uid` is the daemon's own user.
+/// Runs what the configuration says, until a signal or a failure. `uid` is the daemon's own user; `again` puts the
+/// configuration together once more, for SIGHUP.
 ///
 /// # Errors
 /// [`Failure`]; its exit code and hint say more.
-pub fn run(config: Config, uid: u32, log: LogControl) -> Result<Code, Failure> {
+pub fn run(config: Config, uid: u32, log: LogControl, again: Again) -> Result<Code, Failure> {
     // Here and not in `main`: what `block_on` runs is compiled where it is called, and only once per change of this crate.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Failure::System { action: "start threads", source })?;
-    let ended = runtime.block_on(run_in(config, uid, log));
+    let ended = runtime.block_on(run_in(config, uid, log, again));
     runtime.shutdown_timeout(SHUTDOWN);
     ended
 }
 
-async fn run_in(config: Config, uid: u32, log: LogControl) -> Result<Code, Failure> {
-    let mut signals = Signals::new()?;
+async fn run_in(config: Config, uid: u32, log: LogControl, again: Again) -> Result<Code, Failure> {
+    let mut signals = Signals::new(Reload::new(&config, log.clone(), again))?;
     if !config.check {
         // Before anything is started: a daemon that runs already is the most likely failure.
         probe(&config.socket.path).await?;
     }
     if let Some(addr) = config.metrics {
-        metrics::start(addr)?;
+        metrics::start(addr, config.private_metrics)?;
+    }
+    if config.private_metrics {
+        warn!("{}", if config.metrics.is_some() { PRIVATE } else { PRIVATE_NOWHERE });
     }
     match &config.network {
         Network::Real(real) => {
@@ -144,6 +154,7 @@ pub(crate) async fn serve(
 ) -> Result<Code, Failure> {
     let mut client = Client::start(client).await?;
     let handle = client.handle();
+    signals.reload.serve(handle.clone());
     let (operator, mut wish) = Operator::new(log, CONTROL_GRACE + END_GRACE);
     let backend = Arc::new(handle.clone());
     let control = Control::serve(&config.socket, uid, backend, operator, Limits::default()).await;
@@ -157,6 +168,10 @@ pub(crate) async fn serve(
     };
     info!(path = %config.socket.path.display(), "control socket");
     let beside = beside(handle.clone());
+    if config.metrics.is_some() && config.private_metrics {
+        // Ends with the client.
+        tokio::spawn(metrics::queue_figures(handle.clone(), uid));
+    }
     let result = tokio::select! {
         ended = client.ended() => ended.map(|()| 0).map_err(Failure::from),
         () = async {
@@ -215,24 +230,31 @@ async fn drain(
     code
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT, which end the daemon, and SIGHUP, which is dealt with while the others are waited for.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+    reload: Reload,
 }
 
 impl Signals {
-    fn new() -> Result<Self, Failure> {
+    fn new(reload: Reload) -> Result<Self, Failure> {
         let listen =
             |kind| signal(kind).map_err(|source| Failure::System { action: "listen for signals", source });
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        let (terminate, interrupt) = (listen(terminate)?, listen(interrupt)?);
+        Ok(Self { terminate, interrupt, hangup: listen(SignalKind::hangup())?, reload })
     }
 
-    /// The number of the next one.
+    /// The number of the next one that ends the daemon.
     pub(crate) async fn next(&mut self) -> u8 {
-        tokio::select! {
-            _ = self.terminate.recv() => 15,
-            _ = self.interrupt.recv() => 2,
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return 15,
+                _ = self.interrupt.recv() => return 2,
+                _ = self.hangup.recv() => self.reload.run().await,
+            }
         }
     }
 }

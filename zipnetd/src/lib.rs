@@ -14,4 +14,5 @@ pub mod daemon;
 mod dev;
 pub mod failure;
 pub mod metrics;
+pub mod reload;
 pub mod telemetry;

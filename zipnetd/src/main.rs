@@ -13,13 +13,22 @@ fn main() -> ExitCode {
     umask(Mode::from_bits_truncate(0o077));
     let cli = Cli::parse();
     let uid = nix::unistd::geteuid().as_raw();
-    let around = Surroundings { env: &|name| std::env::var_os(name), uid, default_file: DEFAULT_FILE.into() };
-    let config = match Config::resolve(&cli, &around) {
+    let print = cli.print_config;
+    let resolve = move || {
+        let env = |name: &str| std::env::var_os(name);
+        Config::resolve(&cli, &Surroundings { env: &env, uid, default_file: DEFAULT_FILE.into() })
+    };
+    let config = match resolve() {
         Ok(config) => config,
         Err(error) => return failed(&error.into()),
     };
-    let log = telemetry::start(&config.log);
-    match daemon::run(config, uid, log) {
+    if print {
+        print!("{}", config.print());
+        return ExitCode::SUCCESS;
+    }
+    let journal = telemetry::is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), std::io::stderr());
+    let log = telemetry::start(&config.log, journal);
+    match daemon::run(config, uid, log, Box::new(resolve)) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failed(&failure),
     }

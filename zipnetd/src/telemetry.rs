@@ -1,11 +1,14 @@
-//! The log: to standard error, compact, with the dependencies' noise turned down.
+//! The log: to the journal under systemd, otherwise to standard error, with the dependencies' noise turned down.
 //!
 //! What an anonymity daemon logs can unmask its user: nothing at INFO tells talk from cover, names a message, or is
 //! written at a moment that depends on having one. A sealed envelope is a DEBUG event, the same for both.
 
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 
-use tracing::{Level, enabled, info};
+use nix::sys::stat::fstat;
+use tracing::{Level, enabled, info, warn};
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -72,17 +75,69 @@ fn directives(filter: &str) -> Result<EnvFilter, ParseError> {
     EnvFilter::try_new(format!("{QUIET_LOG_DIRECTIVES},{EMBEDDED}{filter}"))
 }
 
-/// Starts logging for the whole process. `filter` has the syntax of `RUST_LOG` and was checked by `config`; what it
-/// says about a dependency by name overrides what is turned down here.
-pub fn start(filter: &str) -> LogControl {
+/// What the journal knows the daemon by (`journalctl -t`).
+const IDENTIFIER: &str = "zipnetd";
+/// What a line's fields begin with in the journal, as in `ZIPNET_ROUND`.
+const FIELD_PREFIX: &str = "ZIPNET";
+
+/// Whether `fd` is the journal: then `JOURNAL_STREAM`, whose text is handed in, names its device and inode. The variable
+/// alone is no proof: it is inherited by whatever redirects standard error elsewhere.
+pub fn is_journal(journal_stream: Option<&str>, fd: impl AsFd) -> bool {
+    let Ok(stat) = fstat(fd) else { return false };
+    journal_stream == Some(&format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+/// The journal, with the priorities that `journalctl -p` expects: INFO is `info`.
+fn journal() -> io::Result<tracing_journald::Layer> {
+    let priorities =
+        PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
+    let layer = tracing_journald::layer()?;
+    Ok(layer
+        .with_priority_mappings(priorities)
+        .with_field_prefix(Some(FIELD_PREFIX.to_owned()))
+        .with_syslog_identifier(IDENTIFIER.to_owned()))
+}
+
+/// Starts logging for the whole process: to the journal if `to_journal` says so and it answers, otherwise to standard
+/// error. `filter` has the syntax of `RUST_LOG` and was checked by `config`; what it says about a dependency by name
+/// overrides what is turned down here.
+pub fn start(filter: &str, to_journal: bool) -> LogControl {
     let parsed = directives(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let (layer, handle) = reload::Layer::new(parsed);
-    let lines = tracing_subscriber::fmt::layer()
-        .compact()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false);
-    let started = tracing_subscriber::registry().with(layer).with(lines).try_init();
+    let (journal, missing) = match to_journal.then(journal).transpose() {
+        Ok(journal) => (journal, None),
+        Err(error) => (None, Some(error)),
+    };
+    let lines = journal.is_none().then(|| {
+        tracing_subscriber::fmt::layer()
+            .compact()
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
+            .with_target(false)
+    });
+    let started = tracing_subscriber::registry().with(layer).with(lines).with(journal).try_init();
+    if let Some(error) = missing {
+        warn!("the journal does not answer, logging to standard error: {error}");
+    }
     // A second start in one process (tests) keeps the first.
     LogControl { handle: started.is_ok().then_some(handle), initial: filter.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standard_error_is_the_journal_only_if_device_and_inode_say_so() {
+        let file = tempfile::tempfile().unwrap();
+        let stat = fstat(&file).unwrap();
+        let named = format!("{}:{}", stat.st_dev, stat.st_ino);
+        assert!(is_journal(Some(&named), &file));
+        assert!(!is_journal(None, &file), "not under systemd");
+        let redirected = tempfile::tempfile().unwrap();
+        assert!(!is_journal(Some(&named), &redirected), "inherited, and standard error is another file");
+        for nonsense in ["", ":", "x:y", &named[1..], &format!("{named}0")] {
+            assert!(!is_journal(Some(nonsense), &file), "{nonsense}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What callers have of a client: the verbs of the control API.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(crate) enum Request {
     Receipt { caller: Caller, id: String, reply: oneshot::Sender<Result<Vec<u8>, Refused>> },
     /// Only cover, or no longer so; answered with what it was before.
     SetPaused { paused: bool, reply: oneshot::Sender<bool> },
+    /// Reserve in every Nth round from now on.
+    SetCadence { cadence: NonZeroU32, reply: oneshot::Sender<()> },
     /// Look at everything.
     Status { caller: Caller, reply: oneshot::Sender<StatusResponse> },
 }
@@ -101,6 +104,14 @@ impl Handle {
         if self.view.clone().wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Reserves in every Nth round from now on. Waits for the client, some seconds at most.
+    ///
+    /// # Errors
+    /// When the client has ended, or does not answer.
+    pub(crate) async fn set_cadence(&self, cadence: NonZeroU32) -> Result<(), Denied> {
+        self.ask(|reply| Request::SetCadence { cadence, reply }).await
     }
 
     pub(super) fn ask<T: Send + 'static>(

@@ -69,6 +69,13 @@ impl Runner {
                 let _ = reply.send(was);
                 return done;
             }
+            Request::SetCadence { cadence, reply } => {
+                // A client without a deployment begins with it.
+                self.config.cadence = cadence.get();
+                let done = self.step(Input::SetCadence(cadence.get()));
+                let _ = reply.send(());
+                return done;
+            }
             Request::Status { caller, reply } => {
                 let own = Own {
                     paused: self.paused,

@@ -86,6 +86,7 @@ fn deployment(out: &mut StatusResponse, descriptor: &Descriptor) {
 fn of_core(out: &mut StatusResponse, status: &Status) {
     out.client_id = status.client_id.to_string();
     out.registered = status.registered;
+    out.cadence = status.cadence;
     out.round = status.round;
     out.participants = status.participants.unwrap_or(0);
     out.participants_low_1h = status.participants_low_1h;

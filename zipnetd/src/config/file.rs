@@ -10,13 +10,14 @@ use crate::cli::Cli;
 pub const DEFAULT_FILE: &str = "/etc/zipnet/zipnetd.toml";
 
 /// Every setting of the file; the variable of each is `ZIPNET_` and the name in capitals, that of `log` is `RUST_LOG`.
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 12] = [
     "instance",
     "universe",
     "bootstrap",
     "message",
     "cadence",
     "metrics",
+    "private_metrics",
     "listen",
     "relay",
     "socket",
@@ -79,6 +80,7 @@ fn text_of(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
         toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(yes) => Some(yes.to_string()),
         toml::Value::Array(items) => {
             let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
             Some(texts?.join(","))

@@ -2,6 +2,7 @@
 
 mod file;
 mod places;
+mod shown;
 mod value;
 
 use std::ffi::OsString;
@@ -16,7 +17,9 @@ use zipnet_network::universe::{Bootstrap, Relay};
 use crate::cli::Cli;
 pub use file::{DEFAULT_FILE, KEYS};
 pub use places::{Socket, StateDir};
-use value::{Place, Setting};
+pub use shown::Shown;
+use value::Setting;
+pub use value::{Place, variable};
 
 /// The universe that everybody shares.
 pub const DEFAULT_UNIVERSE: &str = "mosaik.universe";
@@ -42,6 +45,8 @@ pub struct Config {
     pub cadence: NonZeroU32,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
+    /// Whether they include the queue's figures.
+    pub private_metrics: bool,
     /// The control socket.
     pub socket: Socket,
     /// Where the queue is kept.
@@ -50,6 +55,10 @@ pub struct Config {
     pub log: String,
     /// Only check.
     pub check: bool,
+    /// The configuration file that was read.
+    pub file: Option<PathBuf>,
+    /// Where each setting stands, in the order of [`KEYS`].
+    places: Vec<(&'static str, Place)>,
 }
 
 /// Which network to take part in.
@@ -142,28 +151,39 @@ impl Config {
     /// [`ConfigError`] names the place and the value of the first thing that is wrong.
     pub fn resolve(cli: &Cli, around: &Surroundings<'_>) -> Result<Self, ConfigError> {
         let file = file::load(cli, around)?;
-        let find = |key: &'static str, flag: Option<&str>| Setting::find(key, flag, around, file.as_ref());
-        let path = |p: &Option<PathBuf>| p.as_ref().map(|p| p.to_string_lossy().into_owned());
+        let find = |key: &'static str| Setting::find(key, cli, around, file.as_ref());
+        let mut places = Vec::new();
+        for key in KEYS {
+            let place = find(key)?.map_or(Place::Default, |setting| setting.place);
+            places.push((key, place));
+        }
+        let mut put = |key: &str, place: Place| {
+            places.iter_mut().filter(|(known, _)| *known == key).for_each(|known| known.1 = place.clone());
+        };
 
-        let message = match find("message", cli.message.as_deref())? {
-            None => None,
-            Some(setting) => Some(StandingMessage(value::message(setting)?)),
-        };
-        let cadence = match find("cadence", cli.cadence.as_deref())? {
-            None => NonZeroU32::MIN,
-            Some(setting) => setting.parse(value::cadence)?,
-        };
-        let metrics =
-            find("metrics", cli.metrics.as_deref())?.map(|s| s.parse(value::metrics)).transpose()?;
-        let log = find("log", cli.log.as_deref())?;
-        let log =
-            log.map(|s| s.parse(value::log)).transpose()?.unwrap_or_else(|| default_log(cli.dev).to_owned());
-        let socket = find("socket", path(&cli.socket).as_deref())?.map(|s| PathBuf::from(s.text));
-        let socket = places::socket(socket, cli.dev, around);
-        let state_dir = find("state_dir", path(&cli.state_dir).as_deref())?.map(|s| PathBuf::from(s.text));
-        let state_dir = places::state_dir(state_dir, cli.dev, around)?;
-        let network = if cli.dev { Network::Dev } else { Network::Real(Box::new(real(cli, &find)?)) };
-        Ok(Self { network, message, cadence, metrics, socket, state_dir, log, check: cli.check })
+        let message = find("message")?.map(|s| value::message(&s)).transpose()?.map(StandingMessage);
+        let cadence = find("cadence")?.map(|s| s.parse(value::cadence)).transpose()?;
+        let metrics = find("metrics")?.map(|s| s.parse(value::metrics)).transpose()?;
+        let private = find("private_metrics")?.map(|s| s.parse(value::private_metrics)).transpose()?;
+        let log = find("log")?.map(|s| s.parse(value::log)).transpose()?;
+        let (socket, place) = places::socket(find("socket")?, cli.dev, around);
+        put("socket", place);
+        let (state_dir, place) = places::state_dir(find("state_dir")?, cli.dev, around)?;
+        put("state_dir", place);
+        let network = if cli.dev { Network::Dev } else { Network::Real(Box::new(real(&find)?)) };
+        Ok(Self {
+            network,
+            message,
+            cadence: cadence.unwrap_or(NonZeroU32::MIN),
+            metrics,
+            private_metrics: private.unwrap_or(false),
+            socket,
+            state_dir,
+            log: log.unwrap_or_else(|| default_log(cli.dev).to_owned()),
+            check: cli.check,
+            file: file.map(|file| file.path),
+            places,
+        })
     }
 }
 
@@ -172,19 +192,16 @@ fn default_log(dev: bool) -> &'static str {
     if dev { "info,zipnet_committee=warn,zipnet_aggregator=warn" } else { "info" }
 }
 
-type Find<'a> = dyn Fn(&'static str, Option<&str>) -> Result<Option<Setting>, ConfigError> + 'a;
+type Find<'a> = dyn Fn(&'static str) -> Result<Option<Setting>, ConfigError> + 'a;
 
-fn real(cli: &Cli, find: &Find<'_>) -> Result<Real, ConfigError> {
-    let instance = find("instance", cli.instance.as_deref())?.ok_or(ConfigError::NoInstance)?;
+fn real(find: &Find<'_>) -> Result<Real, ConfigError> {
+    let instance = find("instance")?.ok_or(ConfigError::NoInstance)?;
     let instance = instance.parse(str::parse::<InstanceRef>)?;
-    let universe = find("universe", cli.universe.as_deref())?;
-    let universe = universe.map_or_else(|| DEFAULT_UNIVERSE.to_owned(), |s| s.text);
-    let bootstrap = (!cli.bootstrap.is_empty()).then(|| cli.bootstrap.join(","));
-    let bootstrap = find("bootstrap", bootstrap.as_deref())?;
-    let bootstrap = bootstrap.map(|s| s.parse(value::bootstrap)).transpose()?.unwrap_or_default();
-    let listen = find("listen", cli.listen.as_deref())?.map(|s| s.parse(value::listen)).transpose()?;
-    let relay = find("relay", cli.relay.as_deref())?.map(|s| s.parse(value::relay)).transpose()?;
-    Ok(Real { instance, universe, bootstrap, listen, relay: relay.unwrap_or_default() })
+    let universe = find("universe")?.map_or_else(|| DEFAULT_UNIVERSE.to_owned(), |s| s.text);
+    let bootstrap = find("bootstrap")?.map(|s| s.parse(value::bootstrap)).transpose()?.unwrap_or_default();
+    let listen = find("listen")?.map(|s| s.parse(value::listen)).transpose()?;
+    let relay = find("relay")?.map(|s| s.parse(value::relay)).transpose()?.unwrap_or_default();
+    Ok(Real { instance, universe, bootstrap, listen, relay })
 }
 
 impl fmt::Display for Place {
@@ -193,6 +210,7 @@ impl fmt::Display for Place {
             Self::Flag(key) => write!(f, "--{}", key.replace('_', "-")),
             Self::Env(name) => f.write_str(name),
             Self::File(path, key) => write!(f, "`{key}` in {}", path.display()),
+            Self::Default => f.write_str("default"),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use zipnet_proto::{SYSTEM_SOCKET, dev_socket_path};
 
+use super::value::{Place, Setting};
 use super::{ConfigError, Surroundings};
 
 /// The control socket.
@@ -24,44 +25,50 @@ pub enum StateDir {
     Temporary,
 }
 
-pub(super) fn socket(given: Option<PathBuf>, dev: bool, around: &Surroundings<'_>) -> Socket {
-    if let Some(path) = given {
-        return Socket { path, own_folder: false };
+pub(super) fn socket(given: Option<Setting>, dev: bool, around: &Surroundings<'_>) -> (Socket, Place) {
+    let at = |path: PathBuf, own_folder| Socket { path, own_folder };
+    if let Some(Setting { text, place }) = given {
+        return (at(text.into(), false), place);
     }
     let runtime = folder(around, "XDG_RUNTIME_DIR");
     let own = dev_socket_path(runtime.as_deref(), around.uid);
+    let place = if runtime.is_some() { of("XDG_RUNTIME_DIR") } else { Place::Default };
     if dev {
-        return Socket { path: own, own_folder: true };
+        return (at(own, true), place);
     }
     // systemd names the folder that it made for the service.
     if let Some(dir) = folder(around, "RUNTIME_DIRECTORY") {
-        return Socket { path: dir.join("zipnetd.sock"), own_folder: false };
+        return (at(dir.join("zipnetd.sock"), false), of("RUNTIME_DIRECTORY"));
     }
     if around.uid == 0 {
-        return Socket { path: SYSTEM_SOCKET.into(), own_folder: false };
+        return (at(SYSTEM_SOCKET.into(), false), Place::Default);
     }
-    Socket { path: own.with_file_name("zipnetd.sock"), own_folder: true }
+    (at(own.with_file_name("zipnetd.sock"), true), place)
 }
 
 pub(super) fn state_dir(
-    given: Option<PathBuf>,
+    given: Option<Setting>,
     dev: bool,
     around: &Surroundings<'_>,
-) -> Result<StateDir, ConfigError> {
-    if let Some(dir) = given {
-        return Ok(StateDir::At(dir));
+) -> Result<(StateDir, Place), ConfigError> {
+    if let Some(Setting { text, place }) = given {
+        return Ok((StateDir::At(text.into()), place));
     }
     if dev {
-        return Ok(StateDir::Temporary);
+        return Ok((StateDir::Temporary, Place::Default));
     }
     if let Some(dir) = folder(around, "STATE_DIRECTORY") {
-        return Ok(StateDir::At(dir));
+        return Ok((StateDir::At(dir), of("STATE_DIRECTORY")));
     }
     if let Some(dir) = folder(around, "XDG_STATE_HOME") {
-        return Ok(StateDir::At(dir.join("zipnet")));
+        return Ok((StateDir::At(dir.join("zipnet")), of("XDG_STATE_HOME")));
     }
     let home = folder(around, "HOME").ok_or(ConfigError::NoStateDir)?;
-    Ok(StateDir::At(home.join(".local/state/zipnet")))
+    Ok((StateDir::At(home.join(".local/state/zipnet")), of("HOME")))
+}
+
+fn of(variable: &str) -> Place {
+    Place::Env(variable.to_owned())
 }
 
 /// The first absolute path of a variable: systemd separates several by colons; others are to be ignored by the XDG

@@ -10,16 +10,22 @@ use zipnet_network::universe::{Bootstrap, Relay};
 
 use super::file::File;
 use super::{ConfigError, Surroundings};
+use crate::cli::Cli;
 
 /// Most bootstrap peers.
 const MAX_BOOTSTRAP: usize = 64;
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub enum Place {
+    /// On the command line, as the flag of this setting.
     Flag(&'static str),
+    /// In this variable of the environment.
     Env(String),
+    /// In this file, under this key.
     File(PathBuf, &'static str),
+    /// Nowhere.
+    Default,
 }
 
 /// A text and where it stands.
@@ -29,7 +35,7 @@ pub(super) struct Setting {
 }
 
 /// The environment variable of a setting.
-fn variable(key: &str) -> String {
+pub fn variable(key: &str) -> String {
     if key == "log" { "RUST_LOG".to_owned() } else { format!("ZIPNET_{}", key.to_uppercase()) }
 }
 
@@ -38,12 +44,12 @@ impl Setting {
     /// files and compose files leave one out.
     pub(super) fn find(
         key: &'static str,
-        flag: Option<&str>,
+        cli: &Cli,
         around: &Surroundings<'_>,
         file: Option<&File>,
     ) -> Result<Option<Self>, ConfigError> {
-        if let Some(text) = flag {
-            return Ok(Some(Self { place: Place::Flag(key), text: text.to_owned() }));
+        if let Some(text) = cli.flag(key) {
+            return Ok(Some(Self { place: Place::Flag(key), text }));
         }
         let name = variable(key);
         if let Some(text) = (around.env)(&name).filter(|text| !text.is_empty()) {
@@ -58,7 +64,7 @@ impl Setting {
         Ok(text.map(|text| Self { place: Place::File(file.path.clone(), key), text: text.clone() }))
     }
 
-    pub(super) fn parse<T>(self, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, ConfigError> {
+    pub(super) fn parse<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, ConfigError> {
         parse(&self.text).map_err(|what| problem(&self.place, what))
     }
 }
@@ -68,12 +74,12 @@ fn problem(place: &Place, problem: String) -> ConfigError {
 }
 
 /// A standing message is never quoted: it must not show in a log.
-pub(super) fn message(setting: Setting) -> Result<String, ConfigError> {
+pub(super) fn message(setting: &Setting) -> Result<String, ConfigError> {
     let (len, max) = (setting.text.len(), MAX_SLOT_BYTES as usize - TAG_BYTES);
     if len > max {
         return Err(ConfigError::MessageTooLong { place: setting.place.to_string(), len, max });
     }
-    Ok(setting.text)
+    Ok(setting.text.clone())
 }
 
 pub(super) fn cadence(text: &str) -> Result<NonZeroU32, String> {
@@ -85,6 +91,10 @@ pub(super) fn metrics(text: &str) -> Result<SocketAddr, String> {
         return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     }
     text.parse().map_err(|_| format!("`{text}` is neither IP:PORT nor a port"))
+}
+
+pub(super) fn private_metrics(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("`{text}` is neither true nor false"))
 }
 
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {

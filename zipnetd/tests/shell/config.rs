@@ -154,6 +154,7 @@ fn every_setting_can_stand_in_the_file() {
     for key in KEYS {
         let value = match key {
             "cadence" | "metrics" => "9".to_owned(),
+            "private_metrics" => "true".to_owned(),
             "listen" => "'127.0.0.1:1'".to_owned(),
             "relay" => "'public'".to_owned(),
             "bootstrap" => format!("'{}'", "ab".repeat(32)),
@@ -224,4 +225,84 @@ fn a_dev_network_is_a_world_of_its_own() {
     let config = world.resolve(&["--dev", "--state-dir=/s", "--socket=/x/y.sock"]).unwrap();
     assert_eq!(config.state_dir, StateDir::At("/s".into()));
     assert_eq!((config.socket.path.as_path(), config.socket.own_folder), (Path::new("/x/y.sock"), false));
+}
+
+#[test]
+fn what_is_printed_names_every_setting_its_value_and_its_place() {
+    let world = World::new().file("instance = 'of-file'\nmessage = 'secret'\nprivate_metrics = true");
+    let world = world.env("ZIPNET_CADENCE", "3").env("RUST_LOG", "warn").env("STATE_DIRECTORY", "/var/lib/z");
+    let file = world.path().display().to_string();
+    let printed = world.resolve(&["--metrics", "9100"]).unwrap().print();
+    let expected = [
+        format!("# file: {file}"),
+        format!("instance         of-file                     `instance` in {file}"),
+        "universe         mosaik.universe             default".to_owned(),
+        "bootstrap        none                        default".to_owned(),
+        format!("message          6 bytes                     `message` in {file}"),
+        "cadence          3                           ZIPNET_CADENCE".to_owned(),
+        "metrics          127.0.0.1:9100              --metrics".to_owned(),
+        format!("private_metrics  true                        `private_metrics` in {file}"),
+        "listen           none                        default".to_owned(),
+        "relay            public                      default".to_owned(),
+        "socket           /tmp/zipnet-7/zipnetd.sock  default".to_owned(),
+        "state_dir        /var/lib/z                  STATE_DIRECTORY".to_owned(),
+        "log              warn                        RUST_LOG".to_owned(),
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_long_value_does_not_push_the_others_apart() {
+    let peer = "ab".repeat(32);
+    let printed = World::new().resolve(&["--instance=x", "--bootstrap", &peer]).unwrap().print();
+    assert!(printed.contains(&format!("bootstrap        {peer}  --bootstrap\n")), "{printed}");
+    assert!(printed.contains(&format!("cadence          {:27}  default\n", "1")), "{printed}");
+}
+
+#[test]
+fn what_a_dev_network_decides_for_itself_has_no_place() {
+    let world = World::new().env("ZIPNET_INSTANCE", "acme").env("ZIPNET_CADENCE", "2");
+    let printed = world.resolve(&["--dev"]).unwrap().print();
+    let line = |key: &str| printed.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
+    assert_eq!(line("instance").split_whitespace().collect::<Vec<_>>(), ["instance", "none", "default"]);
+    assert_eq!(line("cadence").split_whitespace().collect::<Vec<_>>(), ["cadence", "2", "ZIPNET_CADENCE"]);
+    assert_eq!(
+        line("state_dir").split_whitespace().collect::<Vec<_>>(),
+        ["state_dir", "temporary", "default"]
+    );
+}
+
+#[test]
+fn the_default_file_has_every_setting_with_its_default() {
+    /// Settings that have no default; the file shows an example.
+    const EXAMPLES: [&str; 4] = ["instance", "message", "metrics", "listen"];
+
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../systemd/zipnetd.toml")).unwrap();
+    let unchanged: toml::Table = text.parse().unwrap();
+    assert!(unchanged.is_empty(), "the file as it comes sets nothing");
+    // A setting is `#key = …`, a sentence `# …`.
+    let is_setting =
+        |line: &str| line.starts_with('#') && line[1..].starts_with(|c: char| c.is_ascii_lowercase());
+    let lines: Vec<&str> = text.lines().filter(|line| is_setting(line)).map(|line| &line[1..]).collect();
+    let keys: Vec<&str> = lines.iter().map(|line| line.split(" = ").next().unwrap()).collect();
+    assert_eq!(keys, KEYS, "one line for every setting, in this order");
+    for (number, line) in text.lines().enumerate() {
+        let before = number.checked_sub(1).and_then(|n| text.lines().nth(n)).unwrap_or("");
+        assert!(!is_setting(line) || before.starts_with("# "), "`{line}` has a sentence before it");
+    }
+
+    // As the unit starts it.
+    let world = |file: &str| {
+        let world =
+            World::new().env("STATE_DIRECTORY", "/var/lib/zipnet").env("RUNTIME_DIRECTORY", "/run/zipnet");
+        world.file(file).resolve(&["--instance=x"]).unwrap().shown()
+    };
+    for (with, without) in world(&lines.join("\n")).into_iter().zip(world("")) {
+        if EXAMPLES.contains(&with.key) {
+            assert!(without.key == "instance" || without.value == "none", "{} has a default", with.key);
+        } else {
+            assert_eq!(with.value, without.value, "the default of {}", with.key);
+        }
+    }
+    assert_eq!(World::new().file(&lines.join("\n")).real(&[]).instance.name, "acme.mainnet");
 }
