@@ -17,6 +17,7 @@ deployment that was pinned or remembered; 7 the control socket or the metrics ad
 /// A client of an anonymous broadcast channel: publishes messages in rounds so that nobody can tell whose is which.
 #[derive(Clone, Debug, Default, Parser)]
 #[command(name = "zipnetd", version, after_help = AFTER_HELP, max_term_width = 110)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Cli {
     /// The instance to take part in: NAME, or NAME#DEPLOYMENT-ID to pin it [ZIPNET_INSTANCE]
     #[arg(long, value_name = "NAME[#ID]", conflicts_with = "dev")]
