@@ -13,7 +13,8 @@ use tracing_subscriber::EnvFilter;
 /// Directives that do not parse.
 pub fn init_log(directives: Option<&str>) -> anyhow::Result<()> {
     let quiet = zipnet_network::QUIET_LOG_DIRECTIVES;
-    let wanted = format!("{quiet},{}", directives.unwrap_or("info"));
+    // sled prints whole records at TRACE, which here are entries of the log.
+    let wanted = format!("{quiet},{},sled=info", directives.unwrap_or("info"));
     let filter = EnvFilter::try_new(wanted.trim_matches(',')).context("RUST_LOG")?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
     Ok(())

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use nix::sys::stat::fstat;
 use tracing::{Level, enabled, info, warn};
 use tracing_journald::{Priority, PriorityMappings};
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
@@ -115,7 +115,9 @@ pub fn start(filter: &str, to_journal: bool) -> LogControl {
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
     });
-    let started = tracing_subscriber::registry().with(layer).with(lines).with(journal).try_init();
+    // sled prints whole records below INFO, payloads among them: no filter gets that far.
+    let never = filter_fn(|line| *line.level() <= Level::INFO || !line.target().starts_with("sled"));
+    let started = tracing_subscriber::registry().with(layer).with(never).with(lines).with(journal).try_init();
     if let Some(error) = missing {
         warn!("the journal does not answer, logging to standard error: {error}");
     }

@@ -5,9 +5,9 @@
 mod shell {
     pub(crate) mod config;
     pub(crate) mod control;
-    pub(crate) mod drain;
     pub(crate) mod daemon;
     pub(crate) mod docs;
+    pub(crate) mod drain;
     pub(crate) mod fake;
     pub(crate) mod limits;
     pub(crate) mod offline;

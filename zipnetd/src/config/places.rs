@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use zipnet_proto::{SYSTEM_SOCKET, dev_socket_path};
+use zipnet_proto::{SYSTEM_SOCKET, dev_socket_path, own_socket_path};
 
 use super::value::{Place, Setting};
 use super::{ConfigError, Surroundings};
@@ -43,7 +43,7 @@ pub(super) fn socket(given: Option<Setting>, dev: bool, around: &Surroundings<'_
     if around.uid == 0 {
         return (at(SYSTEM_SOCKET.into(), false), Place::Default);
     }
-    (at(own.with_file_name("zipnetd.sock"), true), place)
+    (at(own_socket_path(runtime.as_deref(), around.uid), true), place)
 }
 
 pub(super) fn state_dir(

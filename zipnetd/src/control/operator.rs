@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_wish_to_end_is_never_taken_back() {
-        let (operator, wish) = Operator::new(crate::telemetry::start("error"), Duration::ZERO);
+        let (operator, wish) = Operator::new(crate::telemetry::start("error", false), Duration::ZERO);
         for (ending, then) in
             [(Ending::Now, Ending::Now), (Ending::Drain, Ending::Now), (Ending::No, Ending::Now)]
         {

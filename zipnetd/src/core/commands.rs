@@ -97,7 +97,8 @@ impl Core {
 
     fn cancel(&mut self, reply: u64, uid: u32, id: &MessageId) -> Result<Option<Answer>, Refusal> {
         let entry = self.owned(uid, id)?;
-        if entry.message.state != State::Queued || matches!(entry.hold, Hold::Storing(_)) {
+        // One from the disk may have been published before a restart, as long as the log was not read.
+        if entry.message.state != State::Queued || entry.hold != Hold::Free {
             let message = Box::new(self.view(entry, self.reserved()));
             return Ok(Some(Answer::Cancelled { cancelled: false, message }));
         }

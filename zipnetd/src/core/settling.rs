@@ -76,7 +76,7 @@ impl Core {
         let wait = self.draw.waits.geometric(MEAN_WAIT_ROUNDS) + 1;
         let last = self.rounds.last;
         let Some((id, at, verdict)) = decided else {
-            return vec![self.layout.padded(&nothing(self.exact_until()))];
+            return self.once_more();
         };
         self.queue.change(&id, |m| {
             m.state = match verdict {
@@ -99,6 +99,18 @@ impl Core {
         ops.extend(self.receipt_for(&id));
         self.release();
         ops
+    }
+
+    /// The write that there is without anything to settle: about a message that a failed write left behind, or none.
+    fn once_more(&mut self) -> Vec<Op> {
+        while let Some(id) = self.writes.unwritten() {
+            if let Some(entry) = self.queue.get(&id) {
+                let mut ops = vec![self.layout.padded(&entry.message)];
+                ops.extend(self.receipt_for(&id));
+                return ops;
+            }
+        }
+        vec![self.layout.padded(&nothing(self.exact_until()))]
     }
 
     /// Messages whose time ran out.

@@ -1,6 +1,6 @@
 //! Writes under way, and what waits for them to be durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zipnet_dcnet::ids::PeerId;
 use zipnet_dcnet::seal::Envelope;
@@ -42,7 +42,10 @@ pub(super) enum After {
 #[derive(Default)]
 pub(super) struct Writes {
     next: u64,
-    open: BTreeMap<u64, After>,
+    /// With the messages that each is about.
+    open: BTreeMap<u64, (After, Vec<MessageId>)>,
+    /// Messages whose last record did not get to the disk: written again when there is no other news.
+    unwritten: BTreeSet<MessageId>,
 }
 
 impl Writes {
@@ -52,22 +55,27 @@ impl Writes {
 
     /// A seal's write is under way still.
     pub(super) fn is_sealing(&self) -> bool {
-        self.open.values().any(|after| matches!(after, After::Seal { .. }))
+        self.open.values().any(|(after, _)| matches!(after, After::Seal { .. }))
     }
 
     pub(super) fn is_behind(&self) -> bool {
-        self.open.values().filter(|after| matches!(after, After::News)).count() >= MAX_NEWS
+        self.open.values().filter(|(after, _)| matches!(after, After::News)).count() >= MAX_NEWS
     }
 
     /// Lets one more caller wait for an acceptance. False when too many do.
     pub(super) fn join(&mut self, ticket: u64, reply: u64) -> bool {
         match self.open.get_mut(&ticket) {
-            Some(After::Accept { waiting, .. }) if waiting.len() < MAX_WAITING => {
+            Some((After::Accept { waiting, .. }, _)) if waiting.len() < MAX_WAITING => {
                 waiting.push((reply, true));
                 true
             }
             _ => false,
         }
+    }
+
+    /// A message to write again, if there is one.
+    pub(super) fn unwritten(&mut self) -> Option<MessageId> {
+        self.unwritten.pop_first()
     }
 }
 
@@ -75,15 +83,21 @@ impl Core {
     pub(super) fn write(&mut self, ops: Vec<Op>, after: After) -> u64 {
         self.writes.next += 1;
         let ticket = self.writes.next;
-        self.writes.open.insert(ticket, after);
+        let about = ops.iter().filter_map(|op| match op {
+            Op::Put { key, .. } => Some(MessageId(key.as_slice().try_into().ok()?)),
+            _ => None,
+        });
+        let about = about.filter(|id| *id != MessageId::NONE).collect();
+        self.writes.open.insert(ticket, (after, about));
         self.out.push(Output::Write { ticket, ops });
         ticket
     }
 
     pub(super) fn stored(&mut self, ticket: u64, result: Result<(), StoreFailure>) {
-        let Some(after) = self.writes.open.remove(&ticket) else { return };
+        let Some((after, about)) = self.writes.open.remove(&ticket) else { return };
         if let Err(failure) = result {
             self.out.push(Output::Notice(Notice::StoreFailed(failure)));
+            self.writes.unwritten.extend(about);
         }
         match (after, result) {
             (After::Accept { id, waiting }, Ok(())) => {

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use zipnet_proto::v1::{Progress, Published, StatusResponse, read_item::Item};
+use zipnet_proto::{SYSTEM_SOCKET, terminal};
 
 use crate::client::Handle;
 use crate::config::Socket;
@@ -29,7 +31,10 @@ pub(super) async fn show(handle: Handle, socket: Socket) {
         while let Some(item) = items.recv().await {
             match item.item {
                 Some(Item::Message(Published { round, slot, payload })) => {
-                    print(&format!("published in round {round}, slot {slot}: {}\n", escaped(&payload)));
+                    print(&format!(
+                        "published in round {round}, slot {slot}:{}\n",
+                        terminal::payload(&payload)
+                    ));
                 }
                 Some(Item::Progress(Progress { next_round, .. })) => next = next_round,
                 None => {}
@@ -63,9 +68,11 @@ async fn registered(handle: &Handle) -> StatusResponse {
 }
 
 fn next_steps(socket: &Socket, status: &StatusResponse, after: Duration) -> String {
-    // A socket at its own place is found without being named.
-    let named =
-        if socket.own_folder { String::new() } else { format!(" --socket {}", socket.path.display()) };
+    // A socket at its own place is found without being named, unless another daemon of this host would be found first:
+    // what is meant for a try must not be published for real.
+    let others = [Path::new(SYSTEM_SOCKET), &socket.path.with_file_name("zipnetd.sock")].map(Path::exists);
+    let found = socket.own_folder && !others.contains(&true);
+    let named = if found { String::new() } else { format!(" --socket {}", socket.path.display()) };
     let mut text = format!(
         "\nA whole network runs in this process, and this client is registered (round {}, after {:.1} s).\n\
          Type in another terminal (in a checkout, `cargo run --release --bin zipnetctl --` stands for zipnetctl):\n\n",
@@ -78,34 +85,4 @@ fn next_steps(socket: &Socket, status: &StatusResponse, after: Duration) -> Stri
     }
     text.push_str("\nPublished messages appear here as they come. Ctrl-C ends everything.\n\n");
     text
-}
-
-/// A payload for a terminal: nothing that could move the cursor, change colours or turn the reading direction.
-fn escaped(payload: &[u8]) -> String {
-    let Ok(text) = std::str::from_utf8(payload) else {
-        return payload.escape_ascii().to_string();
-    };
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if c.is_control() || invisible || c == '\\' {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_could_harm_a_terminal_is_escaped() {
-        assert_eq!(escaped("hällo wörld".as_bytes()), "hällo wörld");
-        assert_eq!(escaped(b"a\x1b[31m\n\r\\"), "a\\u{1b}[31m\\n\\r\\\\");
-        assert_eq!(escaped("a\u{202e}b\u{9b}".as_bytes()), "a\\u{202e}b\\u{9b}");
-        assert_eq!(escaped(&[0xff, b'a']), "\\xffa");
-    }
 }

@@ -216,7 +216,6 @@ impl Model {
                 self.world.restart(0);
             }
             Step::Full(fate) => {
-                self.forgetful = true; // FIXME-MERGE
                 self.world.clients[0].store = Err(StoreFailure::Full);
                 self.send();
                 self.round(*fate);
@@ -340,6 +339,7 @@ fn the_power_may_fail_at_every_write() {
                     payload: text.to_vec(),
                     request_id: None,
                     ttl_ms: Some(60 * TTL_MS),
+                    receipt: false,
                 };
                 let reply = world.command(0, command);
                 if let Some(Ok(Answer::Accepted { id, .. })) = world.clients[0].answers.remove(&reply) {
@@ -354,7 +354,10 @@ fn the_power_may_fail_at_every_write() {
             world.rounds(30);
             for (id, text) in &acknowledged {
                 let state = world.state(0, *id);
-                assert!(matches!(state, State::Published { .. }), "write {at}, {kept}: {text:?} is {state:?}");
+                assert!(
+                    matches!(state, State::Published { .. }),
+                    "write {at}, {kept}: {text:?} is {state:?}"
+                );
             }
             for text in texts {
                 let times = world.published(text);

@@ -199,7 +199,7 @@ pub(crate) struct Served {
 
 /// The operator's hands; ending takes 2 s beyond covering.
 pub(crate) fn operator() -> (Operator, watch::Receiver<Ending>) {
-    Operator::new(telemetry::start("error"), Duration::from_secs(2))
+    Operator::new(telemetry::start("error", false), Duration::from_secs(2))
 }
 
 /// All verbs at a socket, as generated.
