@@ -205,9 +205,10 @@ async fn drain(
     signal: Option<u8>,
 ) -> Code {
     let grace = client.grace();
-    match signal {
-        Some(signal) => info!(signal, grace = ?grace, "stopping"),
-        None => info!(grace = ?grace, "stopping, as the operator said"),
+    if let Some(signal) = signal {
+        info!(signal, grace = ?grace, "stopping");
+    } else {
+        info!(grace = ?grace, "stopping, as the operator said");
     }
     control.drain().await;
     client.drain();

@@ -298,3 +298,70 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zipnet_dcnet::aggregate::Bitmap;
+    use zipnet_dcnet::params::Params;
+
+    fn ids(servers: &[u8]) -> Vec<PeerId> {
+        servers.iter().map(|n| PeerId([*n; 32])).collect()
+    }
+
+    /// A ledger with the records of rounds 1 to `last`, each on the one before; all servers signed each but the first,
+    /// which counts through the second.
+    fn ledger(last: u64) -> (Descriptor, Ledger) {
+        let descriptor = Descriptor::new("test", Params::standard(3), ids(&[0, 1, 2])).unwrap();
+        let mut ledger = Ledger::new(&descriptor, descriptor.id(), &[]);
+        let mut prev = descriptor.id().0;
+        for round in 1..=last {
+            let record = Record {
+                deployment: descriptor.id(),
+                round,
+                header_digest: [0; 32],
+                aggregate_digest: [0; 32],
+                prev,
+                participants: Bitmap::new(4),
+                servers: ids(&[0, 1, 2]),
+                reservations: vec![],
+                messages: vec![(0, b"text".to_vec())],
+                garbled: vec![],
+            };
+            prev = record.digest();
+            let signers = if round == 1 { ids(&[2]) } else { ids(&[0, 1, 2]) };
+            let signatures = signers.into_iter().map(|id| (id, Signature([0; 64]))).collect();
+            ledger.add(PeerId([0; 32]), SignedRecord { record, signatures }, prev);
+        }
+        (descriptor, ledger)
+    }
+
+    #[test]
+    fn what_makes_a_kept_record_count_is_kept_with_it() {
+        let (descriptor, mut ledger) = ledger(WINDOW as u64 + 20);
+        ledger.prune(&BTreeSet::from([1]));
+        assert!(ledger.round(1).is_some() && ledger.round(10).is_none(), "it did prune");
+        let receipt = ledger.receipt(&descriptor, 1, 0).unwrap();
+        assert_eq!((receipt.record.signatures.len(), receipt.above.len()), (1, 1));
+        assert_eq!((receipt.above[0].record.round, receipt.header), (2, None));
+        assert_eq!(ledger.receipt(&descriptor, 10, 0), None, "it is forgotten");
+    }
+
+    #[test]
+    fn a_record_that_nothing_shows_to_count_has_no_receipt() {
+        let (descriptor, mut ledger) = ledger(1);
+        assert!(ledger.round(1).is_none());
+        assert_eq!(ledger.receipt(&descriptor, 1, 0), None);
+        // More signatures come in, one by one.
+        let record = ledger.loose[0].1.record.clone();
+        let digest = record.digest();
+        for (n, counts) in [(0, false), (1, true)] {
+            let signatures = vec![(PeerId([n; 32]), Signature([n; 64]))];
+            assert!(ledger.add(PeerId([0; 32]), SignedRecord { record: record.clone(), signatures }, digest));
+            assert_eq!(ledger.receipt(&descriptor, 1, 0).is_some(), counts);
+        }
+        let receipt = ledger.receipt(&descriptor, 1, 0).unwrap();
+        let signed: Vec<PeerId> = receipt.record.signatures.iter().map(|(id, _)| *id).collect();
+        assert_eq!(signed, ids(&[0, 1, 2]), "ascending, as they are checked");
+    }
+}

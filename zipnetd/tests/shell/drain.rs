@@ -17,7 +17,7 @@ use zipnet_store::{Batch, SledStore, Store};
 
 use super::fake::reason;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// What an earlier run found.
 async fn remember(state: &Path) {

@@ -178,7 +178,7 @@ async fn a_watch_tells_what_is_open_then_what_changes_and_resumes_across_a_resta
     let mut one = daemon.watch(&open, "").await;
     one.until_mark().await;
     assert_eq!(one.until_mark().await.0.len(), 1);
-    for bad in ["x", "0:0", &format!("{}9", last), &last.replace(':', ";")] {
+    for bad in ["x", "0:0", &format!("{last}9"), &last.replace(':', ";")] {
         let mut refused = daemon.watch("", bad).await;
         assert_eq!(reason(&refused.next().await.unwrap_err()), Reason::InvalidRequest, "{bad}");
     }
