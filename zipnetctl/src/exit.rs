@@ -37,6 +37,7 @@ impl Failure {
             | Self::Descriptor { .. }
             | Self::WrongDescriptor { .. }
             | Self::TooLate { .. }
+            | Self::TooEarly { .. }
             | Self::Unwell { .. }
             | Self::Receipt { .. }
             | Self::OtherDeployment { .. }

@@ -52,6 +52,9 @@ pub(crate) enum Failure {
     /// `cancel`: it had been sealed, or had ended.
     #[error("message {id} cannot be taken back: it is {progress}")]
     TooLate { id: String, progress: String },
+    /// `cancel`: whether it was published before a restart is not known yet.
+    #[error("message {id} cannot be taken back yet: the daemon restarted and has not read whether it was published")]
+    TooEarly { id: String },
     /// `doctor` found something.
     #[error("{problems} of {checks} checks found a problem")]
     Unwell { problems: usize, checks: usize },
@@ -137,6 +140,7 @@ impl Failure {
             Self::Descriptor { .. } => "InvalidDescriptor",
             Self::WrongDescriptor { .. } => "WrongDescriptor",
             Self::TooLate { .. } => "TooLate",
+            Self::TooEarly { .. } => "TooEarly",
             Self::Unwell { .. } => "Unwell",
             Self::Receipt { .. } => "InvalidReceipt",
             Self::OtherDeployment { .. } => "WrongDeployment",

@@ -49,6 +49,9 @@ impl Failure {
                     "only what was not sealed yet can be taken back; `zipnetctl show {id}` tells its story"
                 )
             }
+            Self::TooEarly { .. } => {
+                "try again when `zipnetctl status` says that it is connected; it is sent by nobody until then".into()
+            }
             Self::Receipt { .. } => {
                 "whoever gave it to you may ask their daemon again: `zipnetctl show --receipt ID`".into()
             }

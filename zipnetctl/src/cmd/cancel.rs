@@ -29,6 +29,9 @@ pub(crate) async fn run(args: Args, context: &mut Context) -> Result<(), Failure
     let message = answer.message.unwrap_or_default();
     // Taken back is taken back, whoever asks again.
     let before = !answer.cancelled && message.state() == MessageState::Cancelled;
+    if !answer.cancelled && message.state() == MessageState::Queued {
+        return Err(Failure::TooEarly { id: args.id });
+    }
     if !answer.cancelled && !before {
         return Err(Failure::TooLate { id: args.id, progress: progress(&message) });
     }
