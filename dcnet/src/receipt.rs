@@ -1,10 +1,12 @@
 //! Receipts: what shows to anybody with the descriptor, without a network, that a message is in the broadcast log.
 
+use std::collections::BTreeSet;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::descriptor::{Descriptor, DescriptorError};
 use crate::header::{HeaderError, SignedHeader};
-use crate::ids::{DeploymentId, RecordDigest};
+use crate::ids::{DeploymentId, PeerId, RecordDigest};
 use crate::record::{RecordError, SignedRecord};
 
 /// Version of [`Receipt`]'s layout, its first byte.
@@ -68,6 +70,14 @@ pub enum ReceiptError {
     /// Too few signatures.
     #[error("not all servers signed the record of round {0}, and nothing that counts stands on it")]
     Unsigned(u64),
+    /// R11: fewer servers than a message needs to be published.
+    #[error("{given} servers signed what the receipt has, at least {needed} have to")]
+    FewSigners {
+        /// How many did.
+        given: u32,
+        /// `min_servers`.
+        needed: u32,
+    },
     /// The slot is not one with a message.
     #[error("the record of round {round} has no message in slot {slot}")]
     NoMessage {
@@ -94,6 +104,7 @@ impl Receipt {
         }
         let deployment = self.descriptor.id();
         let (digest, mut counts) = self.record.verify(&self.descriptor, &deployment)?;
+        let mut signers: BTreeSet<PeerId> = self.record.signatures.iter().map(|s| s.0).collect();
         let (mut last, mut round) = (digest, self.record.record.round);
         for above in &self.above {
             if above.record.prev != last || above.record.round <= round {
@@ -101,6 +112,7 @@ impl Receipt {
             }
             (last, counts) = above.verify(&self.descriptor, &deployment)?;
             round = above.record.round;
+            signers.extend(above.signatures.iter().map(|s| s.0));
         }
         if let Some(header) = &self.header {
             header.verify(&self.descriptor, &deployment)?;
@@ -108,10 +120,15 @@ impl Receipt {
                 return Err(ReceiptError::Unlinked(round));
             }
             counts = true;
+            signers.extend(&header.header.servers);
         }
         let own = self.record.record.round;
         if !counts {
             return Err(ReceiptError::Unsigned(own));
+        }
+        let (given, needed) = (signers.len() as u32, self.descriptor.params.min_servers);
+        if given < needed {
+            return Err(ReceiptError::FewSigners { given, needed });
         }
         let payload = self.record.record.message(self.slot);
         let payload = payload.ok_or(ReceiptError::NoMessage { round: own, slot: self.slot })?;

@@ -68,6 +68,8 @@ reasons! {
     StoreCorrupt => DataLoss,
     /// The disk, or the store's share of it, is full. Nothing was queued.
     StoreFull => ResourceExhausted,
+    /// The disk failed. What was accepted before is kept; nothing is written until the daemon was started again.
+    StoreFailed => Internal,
     /// Daemon and caller, or daemon and network, do not speak the same version.
     VersionMismatch => Unimplemented,
 }

@@ -24,7 +24,16 @@ pub fn bin(name: &str) -> PathBuf {
             }
         }
         let built = build
-            .args(["build", "--release", "--workspace", "--bins", "--tests", "--quiet", "--locked"])
+            .args([
+                "build",
+                "--release",
+                "--workspace",
+                "--bins",
+                "--tests",
+                "--examples",
+                "--quiet",
+                "--locked",
+            ])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status();
         assert!(built.is_ok_and(|status| status.success()), "building the binaries failed");

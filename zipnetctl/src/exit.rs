@@ -89,6 +89,7 @@ fn of_reason(reason: Reason) -> Exit {
         | Reason::Lagged
         | Reason::StoreLocked
         | Reason::StoreCorrupt
+        | Reason::StoreFailed
         | Reason::StoreFull
         | Reason::VersionMismatch => Exit::Refused,
     }

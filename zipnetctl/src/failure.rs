@@ -53,7 +53,9 @@ pub(crate) enum Failure {
     #[error("message {id} cannot be taken back: it is {progress}")]
     TooLate { id: String, progress: String },
     /// `cancel`: whether it was published before a restart is not known yet.
-    #[error("message {id} cannot be taken back yet: the daemon restarted and has not read whether it was published")]
+    #[error(
+        "message {id} cannot be taken back yet: it is from before a restart, and may be published already"
+    )]
     TooEarly { id: String },
     /// `doctor` found something.
     #[error("{problems} of {checks} checks found a problem")]

@@ -49,8 +49,8 @@ impl Failure {
                     "only what was not sealed yet can be taken back; `zipnetctl show {id}` tells its story"
                 )
             }
-            Self::TooEarly { .. } => {
-                "try again when `zipnetctl status` says that it is connected; it is sent by nobody until then".into()
+            Self::TooEarly { id } => {
+                format!("it is not sent before that is known: `zipnetctl show {id}` says what it waits for")
             }
             Self::Receipt { .. } => {
                 "whoever gave it to you may ask their daemon again: `zipnetctl show --receipt ID`".into()
@@ -153,6 +153,9 @@ fn of_reason(reason: Reason) -> &'static str {
             "another zipnetd uses the same state directory: stop it, or set ZIPNET_STATE_DIR"
         }
         Reason::StoreCorrupt => "the daemon's log names the folder where the damaged store was put",
+        Reason::StoreFailed => {
+            "look at the disk and at the daemon's log, then start the daemon again; what was accepted before is kept"
+        }
         Reason::StoreFull => "free some space where the state directory is; what was accepted before is kept",
         Reason::VersionMismatch => {
             "install the same version of zipnetctl and zipnetd; `zipnetctl version` shows both"

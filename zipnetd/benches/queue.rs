@@ -22,7 +22,8 @@ use zipnet_store::{Batch, SledStore, Store};
 use zipnetd::client::{Client, ClientConfig, Handle};
 use zipnetd::config::Socket;
 use zipnetd::control::backend::{Backend, Caller, NewMessage};
-use zipnetd::control::{Control, Limits};
+use zipnetd::control::{Control, Limits, Operator};
+use zipnetd::telemetry;
 
 const CALLERS: [usize; 3] = [1, 8, 64];
 /// How long each measurement goes on.
@@ -77,7 +78,7 @@ async fn end(mut client: Client) {
 }
 
 fn message() -> NewMessage {
-    NewMessage { payload: vec![b'x'; BYTES], request_id: None, ttl: Some(TTL) }
+    NewMessage { payload: vec![b'x'; BYTES], request_id: None, ttl: Some(TTL), receipt: false }
 }
 
 /// One caller of a measurement.
@@ -153,8 +154,10 @@ async fn measure(dir: &Path) {
         let client = client(&folder).await;
         let socket = Socket { path: folder.join("s"), own_folder: false };
         let uid = nix::unistd::geteuid().as_raw();
-        let control =
-            Control::serve(&socket, uid, Arc::new(client.handle()), Limits::default()).await.unwrap();
+        let (operator, _) = Operator::new(telemetry::start("error", false), Duration::ZERO);
+        let control = Control::serve(&socket, uid, Arc::new(client.handle()), operator, Limits::default())
+            .await
+            .unwrap();
         let mut callers = Vec::new();
         for _ in 0..count {
             let client = zipnet_proto::Client::connect(&socket.path).await.unwrap();

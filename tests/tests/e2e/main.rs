@@ -1,6 +1,9 @@
 //! End to end: real binaries, real sockets, a real mosaik network on loopback.
+#![allow(clippy::unwrap_used)]
 
+mod agents;
 mod dev;
+mod docs;
 mod gossip;
 mod instances;
 mod processes;

@@ -35,6 +35,9 @@ fn cancelled_before_it_is_sealed_and_too_late_after() {
     daemon.script(|script| script.cancel = answer(false, message(MessageState::Cancelled)));
     expect(&ask(&daemon, &["cancel", ID]), 0, "cancelled\n", "it was cancelled before\n");
 
+    daemon.script(|script| script.cancel = answer(false, message(MessageState::Queued)));
+    snapshot("cancel_too_early", &ask(&daemon, &["cancel", ID]));
+
     daemon.script(|script| script.cancel = answer(false, at(MessageState::Sealed, 12, 4)));
     snapshot("cancel_too_late", &ask(&daemon, &["cancel", ID]));
     let json = ask(&daemon, &["cancel", ID, "--json"]);

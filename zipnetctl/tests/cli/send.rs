@@ -109,6 +109,7 @@ pause and set the log level
 1 StoreLocked: another zipnetd uses the same state directory: stop it, or set ZIPNET_STATE_DIR
 1 StoreCorrupt: the daemon's log names the folder where the damaged store was put
 1 StoreFull: free some space where the state directory is; what was accepted before is kept
+1 StoreFailed: look at the disk and at the daemon's log, then start the daemon again; what was accepted before is kept
 1 VersionMismatch: install the same version of zipnetctl and zipnetd; `zipnetctl version` shows both
 ";
     assert_eq!(table, expected, "\n{table}");

@@ -25,6 +25,7 @@ use crate::core::Core;
 use crate::core::config::CoreConfig;
 use crate::core::input::Input;
 use crate::core::output::{RECEIPTS, TREE};
+use crate::core::stop::PATIENCE;
 use crate::core::store::{LoadError, Loaded};
 
 /// Pairs per scan of the store.
@@ -80,7 +81,8 @@ impl Runner {
             stall: Duration::from_millis(params.round_deadline_ms.into()) * STALLED_DEADLINES,
         };
         let period = Duration::from_millis(params.round_period_ms.into());
-        let grace = period * params.warm_up * 2 + DRAIN_MARGIN;
+        let patience = Duration::from_millis(PATIENCE * u64::from(params.round_deadline_ms));
+        let grace = period * params.warm_up * 2 + patience + DRAIN_MARGIN;
         let mut seed = Zeroizing::new([0; 32]);
         SysRng.try_fill_bytes(&mut *seed).expect("invariant: the system gives randomness");
         let config = CoreConfig {

@@ -1,15 +1,20 @@
 //! Watching messages: what changed since a number, again and again. Nothing is kept per watcher but that number.
 //!
 //! A cursor is `START:NUMBER`. The start is drawn anew at every start of the client, because the numbers begin anew too:
-//! who comes with an earlier one gets every message that is remembered.
+//! who comes with an earlier one gets every message that is remembered. The number is enciphered: the changes of others
+//! are counted too, and a gap would tell that they talk.
 
-use std::fmt;
-
+use zeroize::Zeroizing;
+use zipnet_dcnet::hash::{Use, keyed32};
 use zipnet_proto::v1::{Message, WatchItem};
 use zipnet_proto::{Reason, Refused};
 
 use super::handle::{Handle, Request};
 use crate::control::backend::{Caller, Denied, WatchSink};
+
+const CURSOR: Use = Use("zipnetd cursor");
+/// Of the Feistel network that enciphers a number.
+const ROUNDS: u8 = 4;
 
 /// A place in the changes of one start of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,20 +23,47 @@ pub(super) struct Cursor {
     number: u64,
 }
 
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}:{}", self.start, self.number)
-    }
+/// What one start of the client writes its cursors with.
+#[derive(Clone)]
+pub(super) struct Start {
+    id: u64,
+    key: Zeroizing<[u8; 32]>,
 }
 
-impl Cursor {
-    fn parse(text: &str) -> Option<Self> {
+impl Start {
+    pub(super) fn new() -> Self {
+        Self { id: rand::random(), key: Zeroizing::new(rand::random()) }
+    }
+
+    /// A round function of the cipher below.
+    fn mix(&self, round: u8, half: u32) -> u32 {
+        let mut out = [0; 32];
+        keyed32(CURSOR, &*self.key, &[&[round], &half.to_le_bytes()], &mut out);
+        u32::from_le_bytes([out[0], out[1], out[2], out[3]])
+    }
+
+    fn write(&self, number: u64) -> String {
+        let (mut left, mut right) = ((number >> 32) as u32, number as u32);
+        for round in 0..ROUNDS {
+            (left, right) = (right, left ^ self.mix(round, right));
+        }
+        format!("{:016x}:{left:08x}{right:08x}", self.id)
+    }
+
+    /// A cursor of this start, or of another one, whose number means nothing here.
+    fn parse(&self, text: &str) -> Option<Cursor> {
         let (start, number) = text.split_once(':')?;
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
-        if start.len() != 16 || !digits(start) || !digits(number) {
+        let digits = |text: &str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if !digits(start) || !digits(number) {
             return None;
         }
-        Some(Self { start: u64::from_str_radix(start, 16).ok()?, number: number.parse().ok()? })
+        let start = u64::from_str_radix(start, 16).ok()?;
+        let number = u64::from_str_radix(number, 16).ok()?;
+        let (mut left, mut right) = ((number >> 32) as u32, number as u32);
+        for round in (0..ROUNDS).rev() {
+            (left, right) = (right ^ self.mix(round, left), left);
+        }
+        Some(Cursor { start, number: u64::from(left) << 32 | u64::from(right) })
     }
 }
 
@@ -58,15 +90,14 @@ pub(super) async fn watch(
     cursor: String,
     sink: WatchSink,
 ) -> Result<(), Denied> {
-    let start = handle.start();
+    let start = handle.start().clone();
     let resumed = match cursor.as_str() {
         "" => None,
-        text => Some(Cursor::parse(text).ok_or_else(|| malformed(text))?),
+        text => Some(start.parse(text).ok_or_else(|| malformed(text))?),
     };
-    let known = resumed.filter(|cursor| cursor.start == start).map(|cursor| cursor.number);
-    let at = |number| Cursor { start, number }.to_string();
+    let known = resumed.filter(|cursor| cursor.start == start.id).map(|cursor| cursor.number);
     let put = async |message, number| {
-        let item = WatchItem { message, cursor: at(number) };
+        let item = WatchItem { message, cursor: start.write(number) };
         sink.send(item).await
     };
     let mut changes = crate::control::backend::Backend::changes(&handle);
@@ -131,21 +162,36 @@ mod tests {
 
     #[test]
     fn cursors_survive_and_nothing_else_is_one() {
-        let cursor = Cursor { start: 0xab, number: 17 };
-        assert_eq!(cursor.to_string(), "00000000000000ab:17");
-        assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+        let start = Start::new();
+        for number in [0, 1, 17, u64::MAX] {
+            assert_eq!(start.parse(&start.write(number)), Some(Cursor { start: start.id, number }));
+        }
         let bad = [
             "",
             ":",
             "ab:17",
             "00000000000000ab",
             "00000000000000ab:",
-            "00000000000000ab:+1",
-            "+0000000000000ab:1",
+            "00000000000000ab:+000000000000001",
+            "+0000000000000ab:0000000000000001",
+            "00000000000000ab:00000000000000011",
         ];
         for text in bad {
-            assert_eq!(Cursor::parse(text), None, "{text}");
+            assert_eq!(start.parse(text), None, "{text}");
         }
-        assert_eq!(Cursor::parse("00000000000000ab:99999999999999999999"), None);
+    }
+
+    #[test]
+    fn a_cursor_does_not_tell_how_many_changes_there_were() {
+        let start = Start::new();
+        let shown = |number| start.write(number).split_once(':').unwrap().1.to_owned();
+        assert_ne!(shown(1), format!("{:016x}", 1));
+        let numbers: std::collections::BTreeSet<String> = (0..1_000).map(shown).collect();
+        assert_eq!(numbers.len(), 1_000, "each has a cursor of its own");
+        assert!(
+            !numbers
+                .iter()
+                .is_sorted_by_key(|text| start.parse(&format!("{:016x}:{text}", start.id)).unwrap().number)
+        );
     }
 }

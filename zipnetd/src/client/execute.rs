@@ -106,7 +106,8 @@ impl Hands {
             let result = pending.await.map_err(|error| match error {
                 StoreError::Full { .. } => StoreFailure::Full,
                 error => {
-                    tracing::error!(%error, "the store failed");
+                    // The store has said so itself; at this moment it would tell when somebody sends.
+                    debug!(%error, "a write failed");
                     StoreFailure::Failed
                 }
             });

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use zipnet_proto::v1::{CancelResponse, ListResponse, Message, SendResponse, StatusResponse};
 use zipnet_proto::{Reason, Refused};
 
-use super::changes::Changed;
+use super::changes::{Changed, Start};
 use super::log::Log;
 use super::peers::Peers;
 use super::runner::Runner;
@@ -70,7 +70,7 @@ pub struct Handle {
     steps: Receiver<u64>,
     view: Receiver<Option<View>>,
     /// Drawn at the start, for cursors.
-    start: u64,
+    start: Start,
 }
 
 fn refuse(reason: Reason, message: &str, retry_after: Option<Duration>) -> Refused {
@@ -87,11 +87,11 @@ impl Handle {
     pub(super) fn new(requests: mpsc::Sender<Request>, runner: &Runner) -> Self {
         let (changes, steps, view) =
             (runner.changes.subscribe(), runner.steps.subscribe(), runner.view.subscribe());
-        Self { requests, changes, steps, view, start: rand::random() }
+        Self { requests, changes, steps, view, start: Start::new() }
     }
 
-    pub(super) fn start(&self) -> u64 {
-        self.start
+    pub(super) fn start(&self) -> &Start {
+        &self.start
     }
 
     /// Changes whenever the status may have changed.

@@ -35,9 +35,10 @@ pub(super) fn log(notice: &Notice) {
         Notice::Refused { from, text } => {
             warn!(server = %from.short(), "what a server said does not hold: {text}");
         }
-        Notice::StoreFailed(failure) => {
-            error!(?failure, "writing to the store failed, nothing leaves without it");
+        Notice::StoreFailed { failure, failures } => {
+            error!(?failure, failures, "writing to the store failed, nothing leaves without it");
         }
+        Notice::StoreWorks { failures } => info!(failures, "the store takes writes again"),
         Notice::Lingering { rounds } => {
             info!(rounds, "stopping: covering on for some rounds, a second signal ends it now");
         }

@@ -117,6 +117,7 @@ impl Runner {
         match (id, &mut self.live) {
             (Ok(id), Some(live)) => {
                 let store = self.config.store.clone();
+                while live.hands.tasks.try_join_next().is_some() {}
                 live.hands.tasks.spawn_blocking(move || drop(reply.send(read_receipt(&store, &id))));
             }
             (Ok(_), None) => drop(reply.send(Err(self.unknown()))),

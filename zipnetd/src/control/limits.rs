@@ -12,10 +12,16 @@ pub struct Limits {
     pub connections_per_uid: usize,
     /// Calls under way in total, waits of `Get` included; a further one is `TooManyCallers`.
     pub calls: usize,
+    /// The same of one uid.
+    pub calls_per_uid: usize,
     /// Streams of the broadcast log; a further one is `TooManyCallers`.
     pub readers: usize,
+    /// The same of one uid.
+    pub readers_per_uid: usize,
     /// Watchers of messages; a further one is `TooManyCallers`.
     pub subscribers: usize,
+    /// The same of one uid.
+    pub subscribers_per_uid: usize,
     /// Items between the daemon and a reader or watcher that is behind.
     pub stream_items: usize,
     /// A reader or watcher that takes nothing for this long is told `Lagged`.
@@ -30,8 +36,11 @@ impl Default for Limits {
             connections: 256,
             connections_per_uid: 64,
             calls: 512,
+            calls_per_uid: 128,
             readers: 32,
+            readers_per_uid: 8,
             subscribers: 64,
+            subscribers_per_uid: 16,
             stream_items: 64,
             stream_stall: Duration::from_secs(30),
             streams_per_connection: 64,

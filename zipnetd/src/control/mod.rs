@@ -11,6 +11,7 @@ mod list;
 mod log_level;
 mod operator;
 mod pause;
+mod places;
 mod read;
 mod receipt;
 mod send;
@@ -24,7 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,7 @@ use backend::{Backend, Caller, Denied};
 pub use limits::Limits;
 use limits::{BUSY_RETRY, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT};
 pub use operator::{Ending, Operator};
+use places::{Place, Places};
 pub use socket::{SocketError, probe};
 
 /// What health is asked about besides the whole daemon.
@@ -86,9 +87,9 @@ impl Control {
             operator,
             uid,
             limits,
-            calls: Arc::new(Semaphore::new(limits.calls)),
-            readers: Arc::new(Semaphore::new(limits.readers)),
-            subscribers: Arc::new(Semaphore::new(limits.subscribers)),
+            calls: Places::new(limits.calls, limits.calls_per_uid),
+            readers: Places::new(limits.readers, limits.readers_per_uid),
+            subscribers: Places::new(limits.subscribers, limits.subscribers_per_uid),
             stop: stop.clone(),
             draining: draining.clone(),
         };
@@ -152,30 +153,32 @@ struct Service {
     operator: Operator,
     uid: u32,
     limits: Limits,
-    calls: Arc<Semaphore>,
-    readers: Arc<Semaphore>,
-    subscribers: Arc<Semaphore>,
+    calls: Places,
+    readers: Places,
+    subscribers: Places,
     stop: CancellationToken,
     draining: CancellationToken,
 }
 
 impl Service {
     /// Who calls, and a place among the calls under way.
-    fn admit<T>(&self, request: &Request<T>) -> Result<(Caller, OwnedSemaphorePermit), Status> {
+    fn admit<T>(&self, request: &Request<T>) -> Result<(Caller, Place), Status> {
         let cred = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
         let uid = cred.map(|cred| cred.uid()).ok_or_else(|| {
             Reason::NotYours
                 .into_status("the system does not say which user is at the other end of the socket")
         })?;
-        let permit = place(&self.calls, self.limits.calls, "calls")?;
+        let permit = place(&self.calls, uid, "calls")?;
         Ok((Caller { uid, sees_all: uid == 0 || uid == self.uid }, permit))
     }
 }
 
-fn place(among: &Arc<Semaphore>, limit: usize, what: &str) -> Result<OwnedSemaphorePermit, Status> {
-    among.clone().try_acquire_owned().map_err(|_| {
-        Reason::TooManyCallers
-            .into_status_retry(format!("the daemon serves at most {limit} {what} at a time"), BUSY_RETRY)
+fn place(among: &Places, uid: u32, what: &str) -> Result<Place, Status> {
+    among.take(uid).ok_or_else(|| {
+        let Places { total, per_uid, .. } = among;
+        let text =
+            format!("the daemon serves at most {per_uid} {what} of one user at a time, and {total} in all");
+        Reason::TooManyCallers.into_status_retry(text, BUSY_RETRY)
     })
 }
 
@@ -214,8 +217,8 @@ impl Verbs for Service {
     }
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
-        let (_, _permit) = self.admit(&request)?;
-        Ok(Response::new(Box::pin(read::read(self, &request.into_inner())?)))
+        let (caller, _permit) = self.admit(&request)?;
+        Ok(Response::new(Box::pin(read::read(self, caller, &request.into_inner())?)))
     }
 
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {

@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures::Stream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, error::SendTimeoutError};
 use tonic::Status;
 use zipnet_proto::Reason;
@@ -43,7 +42,7 @@ pub(super) struct Filling<T, F> {
     /// Where a caller resumes who has got this item: `round 7`.
     pub(super) mark: fn(&T) -> Option<String>,
     /// The place among those that there may be.
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: super::places::Place,
 }
 
 /// Starts a stream.

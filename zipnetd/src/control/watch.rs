@@ -23,7 +23,7 @@ pub(super) fn watch(
         let text = format!("a cursor of {} bytes is none of ours", cursor.len());
         return Err(Reason::InvalidRequest.into_status(text));
     }
-    let permit = place(&service.subscribers, service.limits.subscribers, "watchers of messages")?;
+    let permit = place(&service.subscribers, caller.uid, "watchers of messages")?;
     let (sink, filled) = mpsc::channel(1);
     let only = Some(message_id).filter(|id| !id.is_empty());
     let fill = service.backend.watch(caller, only, cursor, sink);

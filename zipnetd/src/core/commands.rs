@@ -97,6 +97,13 @@ impl Core {
 
     fn cancel(&mut self, reply: u64, uid: u32, id: &MessageId) -> Result<Option<Answer>, Refusal> {
         let entry = self.owned(uid, id)?;
+        if entry.message.state == State::Cancelled && self.writes.is_unsure_of(id) {
+            // Nobody is told before it is durable, however often it is asked for.
+            let op = Layout::short(&entry.message);
+            let message = Box::new(self.message(uid, id)?);
+            self.write(vec![op], After::Cancel { reply, message });
+            return Ok(None);
+        }
         // One from the disk may have been published before a restart, as long as the log was not read.
         if entry.message.state != State::Queued || entry.hold != Hold::Free {
             let message = Box::new(self.view(entry, self.reserved()));

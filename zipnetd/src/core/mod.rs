@@ -28,7 +28,7 @@ mod seal;
 mod settle;
 mod settling;
 pub mod status;
-mod stop;
+pub mod stop;
 pub mod store;
 mod view;
 mod watch;

@@ -182,7 +182,7 @@ impl Refusal {
             Self::NotFound(_) | Self::NoReceipt { .. } => "NotFound",
             Self::NotYours(_) => "NotYours",
             Self::Store(StoreFailure::Full) => "StoreFull",
-            Self::Store(StoreFailure::Failed) => "StoreCorrupt",
+            Self::Store(StoreFailure::Failed) => "StoreFailed",
         }
     }
 }
@@ -225,8 +225,18 @@ pub enum Notice {
         /// What was wrong.
         text: String,
     },
-    /// A write failed: nothing leaves without it.
-    StoreFailed(StoreFailure),
+    /// Writes about rounds fail: nothing leaves without them. Told at the 1st, 2nd, 4th, 8th, …
+    StoreFailed {
+        /// How.
+        failure: StoreFailure,
+        /// How often in a row.
+        failures: u32,
+    },
+    /// They work again.
+    StoreWorks {
+        /// How many had failed.
+        failures: u32,
+    },
     /// Stopping: cover goes on for this many final rounds.
     Lingering {
         /// Rounds.

@@ -68,9 +68,11 @@ impl Receipts {
 }
 
 impl Core {
-    /// What keeps the receipt of a message that was just settled; nothing unless it is published and asked for one.
+    /// What keeps the receipt of a message that was just settled; nothing unless it is published and asked for one. When
+    /// the process dies between the two writes, there is none.
     pub(super) fn receipt_for(&mut self, id: &MessageId) -> Vec<Op> {
-        let Some(entry) = self.queue.get(id).filter(|e| e.message.receipt) else { return Vec::new() };
+        let wanted = self.queue.get(id).filter(|e| e.message.receipt && !self.receipts.has(id));
+        let Some(entry) = wanted else { return Vec::new() };
         let State::Published { round, slot: Some(slot) } = entry.message.state else { return Vec::new() };
         let receipt = self.ledger.receipt(&self.cfg.descriptor, round, slot);
         let value = receipt.map(|receipt| encode(&receipt)).filter(|v| v.len() <= MAX_RECEIPT_BYTES);

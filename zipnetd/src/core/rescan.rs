@@ -53,7 +53,7 @@ impl Core {
         let queue = &self.queue;
         ops.extend(self.receipts.tidy(|id| queue.get(id).is_some()));
         if !ops.is_empty() {
-            self.write(ops, After::Nothing);
+            self.write(ops, After::Settled);
         }
     }
 
@@ -219,14 +219,7 @@ impl Core {
                         taken.insert(round);
                     }
                     let changed = self.queue.change(&id, |m| m.state = state);
-                    let op = changed.map(Layout::short);
-                    let receipt = self.receipt_for(&id);
-                    if receipt.is_empty() {
-                        ops.extend(op);
-                    } else {
-                        // Receipts are long: many of them would be too much for one write.
-                        self.write(op.into_iter().chain(receipt).collect(), After::Nothing);
-                    }
+                    ops.extend(changed.map(Layout::short));
                 }
                 None if !doubtful => self.queue.set_hold(&id, Hold::Free),
                 None => {}
@@ -237,7 +230,7 @@ impl Core {
             self.scan.doubts.clear();
         }
         if !ops.is_empty() {
-            self.write(ops, After::Nothing);
+            self.write(ops, After::Settled);
         }
     }
 }

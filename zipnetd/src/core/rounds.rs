@@ -121,6 +121,11 @@ impl Rounds {
         chosen
     }
 
+    /// Sealed rounds that are still asked about.
+    pub(super) fn asked_about(&self) -> impl Iterator<Item = u64> + '_ {
+        self.asked.keys().copied()
+    }
+
     /// Asks about this sealed round again until it is closed.
     pub(super) fn ask_about(&mut self, at: SealedAt) {
         self.asked.insert(at.round, Asked { at, pause: 2, next: at.round + 2 });

@@ -101,7 +101,7 @@ impl Core {
         };
 
         let (talking, turn) = (why.is_none(), why.is_none() && self.pace.turn(self.cfg.cadence));
-        let mut ops = self.settle_one();
+        let news = self.settle_one();
         let speaks = talking && self.stopping.is_none();
         let message =
             slot.filter(|_| speaks).and_then(|slot| Some((self.queue.pick(round, self.now)?, slot)));
@@ -133,8 +133,7 @@ impl Core {
             not_before: moment,
             not_after: in_hand.received + u64::from(params.fold_deadline_ms),
         });
-        ops.push(seal_op);
-        self.write(ops, After::Seal { message: message.map(|(id, _)| id), ready });
+        self.write(vec![news, seal_op], After::Seal { message: message.map(|(id, _)| id), ready });
     }
 
     /// The record that says what was sealed: of the message, or about none; one size either way.

@@ -20,7 +20,7 @@ const MAX_FOUND: usize = 64;
 impl Core {
     /// Every record on the disk is exact for rounds up to this one (see [`super::scan`]).
     pub(super) fn exact_until(&self) -> u64 {
-        if self.scan.stage != Stage::Done || self.queue.unread().next().is_some() {
+        if self.scan.stage != Stage::Done || self.queue.unread().next().is_some() || self.writes.is_unsure() {
             return self.scan.known;
         }
         let sealed = self.queue.sealed().filter_map(|m| match m.state {
@@ -48,7 +48,10 @@ impl Core {
             _ => None,
         });
         let found = self.scan.found.iter().map(|(round, ..)| *round).take(MAX_FOUND);
-        let keep: BTreeSet<u64> = sealed.chain(self.scan.doubts.keys().copied()).chain(found).collect();
+        // Every round that is asked about, talk and cover: what is still known decides how long it is asked.
+        let asked = self.rounds.asked_about();
+        let keep: BTreeSet<u64> =
+            sealed.chain(asked).chain(self.scan.doubts.keys().copied()).chain(found).collect();
         self.ledger.prune(&keep);
         self.release();
     }
@@ -56,14 +59,14 @@ impl Core {
     /// The write that every piece of news about a round causes: one record, about a message or about none.
     pub(super) fn write_news(&mut self) {
         if !self.writes.is_behind() {
-            let ops = self.settle_one();
-            self.write(ops, After::News);
+            let op = self.settle_one();
+            self.write(vec![op], After::News);
         }
     }
 
     /// Settles the oldest message that can be. One at a time, so that the write never tells how many there are; the
-    /// next news, or the next seal, settles the next one. One record, and a receipt where one was asked for.
-    pub(super) fn settle_one(&mut self) -> Vec<Op> {
+    /// next news, or the next seal, settles the next one.
+    pub(super) fn settle_one(&mut self) -> Op {
         let decided = self.queue.sealed().find_map(|m| {
             let State::Sealed(at) = m.state else { return None };
             match verdict(&self.ledger, &at, &m.payload) {
@@ -95,22 +98,18 @@ impl Core {
         let known = self.exact_until();
         let settled = self.queue.change(&id, |m| m.after_round = known);
         let op = settled.map(|m| self.layout.padded(m));
-        let mut ops = vec![op.expect("invariant: the message was there a line ago")];
-        ops.extend(self.receipt_for(&id));
         self.release();
-        ops
+        op.expect("invariant: the message was there a line ago")
     }
 
     /// The write that there is without anything to settle: about a message that a failed write left behind, or none.
-    fn once_more(&mut self) -> Vec<Op> {
+    fn once_more(&mut self) -> Op {
         while let Some(id) = self.writes.unwritten() {
             if let Some(entry) = self.queue.get(&id) {
-                let mut ops = vec![self.layout.padded(&entry.message)];
-                ops.extend(self.receipt_for(&id));
-                return ops;
+                return self.layout.padded(&entry.message);
             }
         }
-        vec![self.layout.padded(&nothing(self.exact_until()))]
+        self.layout.padded(&nothing(self.exact_until()))
     }
 
     /// Messages whose time ran out.
@@ -142,7 +141,7 @@ impl Core {
             ops.extend(settled.map(Layout::short));
         }
         if !ops.is_empty() {
-            self.write(ops, After::Nothing);
+            self.write(ops, After::Settled);
         }
     }
 }

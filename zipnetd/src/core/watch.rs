@@ -10,11 +10,12 @@ use super::queue::{Entry, Hold};
 pub struct Changes {
     /// The number of the change, and the message as it is now; ascending.
     pub messages: Vec<(u64, MessageView)>,
-    /// Nothing the caller may see is left out up to this number: ask from here next time.
+    /// Nothing the caller may see is left out up to this number: ask from here next time. Unless there is `more`, it is
+    /// that of a change which the caller may see.
     pub upto: u64,
     /// There is more right now.
     pub more: bool,
-    /// The number of the last change there was.
+    /// The number of the last change there was, whosever; not for the caller.
     pub last: u64,
 }
 
@@ -50,19 +51,18 @@ impl Core {
         if let Some(id) = only {
             let changed = self.queue.get(id).filter(|entry| self.visible(uid, entry));
             let changed = changed.map(|entry| (entry.changed, entry)).filter(|(at, _)| *at > number);
-            return Changes {
-                messages: changed.map(shown).into_iter().collect(),
-                upto: last,
-                more: false,
-                last,
-            };
+            let upto = changed.map_or(number, |(at, _)| at);
+            let messages = changed.map(shown).into_iter().collect();
+            return Changes { messages, upto, more: false, last };
         }
         let limit = limit.clamp(1, MAX_PAGE);
         let mut upto = number;
         let looked_at = self.queue.changed_since(number).take(limit).inspect(|(at, _)| upto = *at);
-        let messages = looked_at.filter(|(_, entry)| self.visible(uid, entry)).map(shown).collect();
+        let messages: Vec<_> = looked_at.filter(|(_, e)| self.visible(uid, e)).map(shown).collect();
         let more = self.queue.changed_since(upto).next().is_some();
-        Changes { messages, upto: if more { upto } else { last }, more, last }
+        // What the caller gets to see does not move by what others do.
+        let own = messages.last().map_or(number, |(at, _)| *at);
+        Changes { messages, upto: if more { upto } else { own }, more, last }
     }
 
     /// The number of the last change of any message; it never goes back.

@@ -10,6 +10,7 @@ use super::input::StoreFailure;
 use super::message::{MessageId, MessageView, Setback, State};
 use super::output::{Answer, Notice, Op, Output, Refusal};
 use super::queue::Hold;
+use super::store::Layout;
 
 /// Writes about rounds that may be under way; beyond, the store is behind and news waits for the next occasion.
 const MAX_NEWS: usize = 8;
@@ -34,8 +35,10 @@ pub(super) enum After {
     Seal { message: Option<MessageId>, ready: Box<Ready> },
     /// News about a round.
     News,
-    /// Nothing.
-    Nothing,
+    /// What became of messages, outside of any round.
+    Settled,
+    /// A receipt was kept, or forgotten.
+    Receipt(MessageId),
 }
 
 /// See the module.
@@ -46,6 +49,8 @@ pub(super) struct Writes {
     open: BTreeMap<u64, (After, Vec<MessageId>)>,
     /// Messages whose last record did not get to the disk: written again when there is no other news.
     unwritten: BTreeSet<MessageId>,
+    /// Writes about rounds that failed in a row.
+    failures: u32,
 }
 
 impl Writes {
@@ -73,6 +78,16 @@ impl Writes {
         }
     }
 
+    /// The last record of this message is not known to be on the disk.
+    pub(super) fn is_unsure_of(&self, id: &MessageId) -> bool {
+        self.unwritten.contains(id) || self.open.values().any(|(_, about)| about.contains(id))
+    }
+
+    /// The disk may lack what became of a message: nothing may be written that lets a restart skip over it.
+    pub(super) fn is_unsure(&self) -> bool {
+        !self.unwritten.is_empty() || self.open.values().any(|(after, _)| matches!(after, After::Settled))
+    }
+
     /// A message to write again, if there is one.
     pub(super) fn unwritten(&mut self) -> Option<MessageId> {
         self.unwritten.pop_first()
@@ -87,7 +102,8 @@ impl Core {
             Op::Put { key, .. } => Some(MessageId(key.as_slice().try_into().ok()?)),
             _ => None,
         });
-        let about = about.filter(|id| *id != MessageId::NONE).collect();
+        let about: Vec<MessageId> = about.filter(|id| *id != MessageId::NONE).collect();
+        self.writes.unwritten.retain(|id| !about.contains(id));
         self.writes.open.insert(ticket, (after, about));
         self.out.push(Output::Write { ticket, ops });
         ticket
@@ -95,9 +111,13 @@ impl Core {
 
     pub(super) fn stored(&mut self, ticket: u64, result: Result<(), StoreFailure>) {
         let Some((after, about)) = self.writes.open.remove(&ticket) else { return };
-        if let Err(failure) = result {
-            self.out.push(Output::Notice(Notice::StoreFailed(failure)));
-            self.writes.unwritten.extend(about);
+        // Told by the writes about rounds alone: these come whether anybody has a message or not.
+        if matches!(after, After::Seal { .. } | After::News) {
+            self.tell_store(result);
+        }
+        match result {
+            Ok(()) => self.keep_receipts(about),
+            Err(_) => self.writes.unwritten.extend(about),
         }
         match (after, result) {
             (After::Accept { id, waiting }, Ok(())) => {
@@ -133,7 +153,46 @@ impl Core {
                     });
                 }
             }
-            (After::News | After::Nothing, _) => {}
+            (After::Receipt(id), Err(_)) => drop(self.receipts.forget(&id)),
+            (After::News | After::Settled | After::Receipt(_), _) => {}
+        }
+    }
+
+    /// Transitions, and every doubling of the failures in a row.
+    fn tell_store(&mut self, result: Result<(), StoreFailure>) {
+        let failures = &mut self.writes.failures;
+        match result {
+            Ok(()) if *failures > 0 => {
+                self.out.push(Output::Notice(Notice::StoreWorks { failures: std::mem::take(failures) }));
+            }
+            Ok(()) => {}
+            Err(failure) => {
+                *failures = failures.saturating_add(1);
+                if failures.is_power_of_two() {
+                    self.out.push(Output::Notice(Notice::StoreFailed { failure, failures: *failures }));
+                }
+            }
+        }
+    }
+
+    /// Receipts of what was settled durably, each in a write of its own: an envelope that waited for one would tell
+    /// that there was a message.
+    fn keep_receipts(&mut self, settled: Vec<MessageId>) {
+        for id in settled {
+            let ops = self.receipt_for(&id);
+            if !ops.is_empty() {
+                self.write(ops, After::Receipt(id));
+            }
+        }
+    }
+
+    /// Before the end: what a failed write left behind is tried once more.
+    pub(super) fn write_rest(&mut self) {
+        let rest = std::mem::take(&mut self.writes.unwritten);
+        let messages = rest.iter().filter_map(|id| self.queue.get(id)).map(|entry| &entry.message);
+        let ops: Vec<Op> = messages.map(Layout::short).collect();
+        if !ops.is_empty() {
+            self.write(ops, After::Settled);
         }
     }
 }

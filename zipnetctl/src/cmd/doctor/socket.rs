@@ -11,21 +11,34 @@ use zipnet_proto::{ConnectError, SocketDirError};
 use super::Check;
 use crate::text;
 
-/// A path without what might name a user: all of it only where zipnetd puts its sockets by itself.
+/// What stands for a path that is not shown.
+const ELSEWHERE: &str = "[a place of your own]";
+
+/// Whether a path names nobody: only where zipnetd puts its sockets by itself.
+fn is_ours(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    let of_uid = |start: &str, end: &str| {
+        let rest = text.strip_prefix(start).map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+        rest.is_some_and(|rest| rest == end || rest.starts_with(&format!("{end}/")))
+    };
+    path.starts_with("/run/zipnet") || of_uid("/run/user/", "/zipnet") || of_uid("/tmp/zipnet-", "")
+}
+
+/// A path that may be shown to everybody.
 fn shown(path: &Path) -> String {
-    let own = path.starts_with("/run") || path.to_string_lossy().starts_with("/tmp/zipnet-");
-    match path.file_name() {
-        Some(name) if !own => format!("[...]/{}", text::tame(&name.to_string_lossy())),
-        _ => text::tame(&path.display().to_string()),
-    }
+    if is_ours(path) { text::tame(&path.display().to_string()) } else { ELSEWHERE.to_owned() }
 }
 
 /// No daemon was reached.
 pub(super) fn unreachable(error: &ConnectError) -> Check {
     const CHECK: &str = "socket";
     let join = |path: &PathBuf| {
-        let path = shown(path);
-        format!("`sudo usermod -aG \"$(stat -c %G {path})\" \"$USER\"`, then log in again")
+        if is_ours(path) {
+            let path = shown(path);
+            format!("`sudo usermod -aG \"$(stat -c %G {path})\" \"$USER\"`, then log in again")
+        } else {
+            "join the group that it belongs to (`ls -l` shows it), then log in again".to_owned()
+        }
     };
     let (text, mend) = match error {
         ConnectError::NoSocket { paths } => {
@@ -64,7 +77,12 @@ pub(super) fn unreachable(error: &ConnectError) -> Check {
             };
             (
                 format!("{} is not trusted: its folder {what}", shown(path)),
-                format!("`chmod 700 {dir}` if it is yours; `rm -r {dir}` and start zipnetd again if not"),
+                if path.parent().is_some_and(is_ours) {
+                    format!("`chmod 700 {dir}` if it is yours; `rm -r {dir}` and start zipnetd again if not")
+                } else {
+                    "let nobody but you write to the socket's folder (chmod 700), or name another socket"
+                        .to_owned()
+                },
             )
         }
         ConnectError::Wedged { path, after } => (
@@ -107,7 +125,12 @@ fn permissions(path: &Path, mode: u32, owner: u32, group: u32) -> Check {
         Check::ok(CHECK, text)
     } else {
         let text = format!("{text}; every user of this host may use the daemon");
-        Check::warning(CHECK, text, format!("`chmod o-rwx {}`", shown(path)))
+        let mend = if is_ours(path) {
+            format!("`chmod o-rwx {}`", shown(path))
+        } else {
+            "take the others' permissions from the socket (chmod o-rwx)".to_owned()
+        };
+        Check::warning(CHECK, text, mend)
     }
 }
 
@@ -119,8 +142,16 @@ mod tests {
     fn a_path_names_no_user() {
         assert_eq!(shown(Path::new("/run/user/7/zipnet/zipnetd.sock")), "/run/user/7/zipnet/zipnetd.sock");
         assert_eq!(shown(Path::new("/tmp/zipnet-7/dev.sock")), "/tmp/zipnet-7/dev.sock");
-        assert_eq!(shown(Path::new("/home/alice/z.sock")), "[...]/z.sock");
-        assert_eq!(shown(Path::new("/tmp/alice/z.sock")), "[...]/z.sock");
+        assert_eq!(shown(Path::new("/run/zipnet/acme.sock")), "/run/zipnet/acme.sock");
+        for path in [
+            "/home/alice/z.sock",
+            "/tmp/alice/z.sock",
+            "/run/media/alice/z.sock",
+            "/run/user/7/alice",
+            "/tmp/zipnet-7alice/x",
+        ] {
+            assert_eq!(shown(Path::new(path)), ELSEWHERE, "{path}");
+        }
     }
 
     #[test]
