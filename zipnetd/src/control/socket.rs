@@ -37,6 +37,12 @@ pub enum SocketError {
     /// Its folder is not safe.
     #[error(transparent)]
     Folder(#[from] SocketDirError),
+    /// The service manager passed something else than a socket to listen at.
+    #[error("the service manager passed {problem}")]
+    Passed {
+        /// What.
+        problem: String,
+    },
     /// The system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -54,6 +60,33 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketErro
     move |source| SocketError::Io { action, path, source }
 }
 
+/// A socket that is listened at.
+pub struct Listening {
+    pub(super) listener: UnixListener,
+    pub(super) bound: Option<Bound>,
+    path: PathBuf,
+}
+
+impl Listening {
+    /// Takes over a socket that the service manager listens at. File, mode and folder are the manager's: it goes on
+    /// listening when this process ends, so that callers wait for the next one.
+    ///
+    /// # Errors
+    /// The system's word, for something that is no socket.
+    pub fn adopt(listener: std::os::unix::net::UnixListener) -> Result<Self, SocketError> {
+        let bad = |error: io::Error| SocketError::Passed { problem: error.to_string() };
+        let path = listener.local_addr().map_err(bad)?.as_pathname().map(Path::to_owned);
+        listener.set_nonblocking(true).map_err(bad)?;
+        let listener = UnixListener::from_std(listener).map_err(bad)?;
+        Ok(Self { listener, bound: None, path: path.unwrap_or_default() })
+    }
+
+    /// Where; empty for one without a file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// A bound socket; the file is removed on drop if it still is this one.
 pub(super) struct Bound {
     path: PathBuf,
@@ -61,7 +94,7 @@ pub(super) struct Bound {
 }
 
 /// Binds the socket for `uid`.
-pub(super) async fn bind(socket: &Socket, uid: u32) -> Result<(UnixListener, Bound), SocketError> {
+pub(super) async fn bind(socket: &Socket, uid: u32) -> Result<Listening, SocketError> {
     let path = &socket.path;
     if socket.own_folder {
         create_socket_dir(path, uid)?;
@@ -78,7 +111,10 @@ pub(super) async fn bind(socket: &Socket, uid: u32) -> Result<(UnixListener, Bou
         .and_then(|()| fs::symlink_metadata(&hidden))
         .and_then(|meta| fs::rename(&hidden, path).map(|()| (meta.dev(), meta.ino())));
     match placed {
-        Ok(id) => Ok((listener, Bound { path: path.clone(), id })),
+        Ok(id) => {
+            let bound = Some(Bound { path: path.clone(), id });
+            Ok(Listening { listener, bound, path: path.clone() })
+        }
         Err(error) => {
             let _ = fs::remove_file(&hidden);
             Err(io("place the control socket", path)(error))
