@@ -170,27 +170,21 @@ pub(crate) async fn serve(
     signals.reload.serve(handle.clone());
     let (operator, mut wish) = Operator::new(log, CONTROL_GRACE + END_GRACE);
     let backend = Arc::new(handle.clone());
-    let control = match signals.service.listener.take() {
-        Some(listener) => match Listening::adopt(listener) {
-            Ok(at) => {
-                info!(path = %at.path().display(), "control socket, of the service manager");
-                Ok(Control::serve_at(at, uid, backend, operator, Limits::default()).await)
-            }
-            Err(error) => Err(error),
-        },
-        None => {
-            let bound = Control::serve(&config.socket, uid, backend, operator, Limits::default()).await;
-            bound.inspect(|_| info!(path = %config.socket.path.display(), "control socket"))
-        }
+    let passed = signals.service.listener.take();
+    let listening = match passed {
+        Some(listener) => Listening::adopt(listener),
+        None => Listening::bind(&config.socket, uid).await,
     };
-    let control = match control {
-        Ok(control) => control,
+    let listening = match listening {
+        Ok(listening) => listening,
         Err(error) => {
             client.end();
             let _ = timeout(END_GRACE, client.ended()).await;
             return Err(error.into());
         }
     };
+    info!(path = %listening.path().display(), passed = !listening.is_ours(), "control socket");
+    let control = Control::serve_at(listening, uid, backend, operator, Limits::default()).await;
     signals.began();
     let notify = signals.service.notify.clone();
     let turns = handle.clone();

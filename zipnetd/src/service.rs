@@ -5,7 +5,6 @@
 //! clock, and never the queue.
 
 use std::ffi::{OsStr, OsString};
-use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
@@ -169,24 +168,18 @@ fn line(status: &StatusResponse) -> String {
 }
 
 /// Tells that the daemon is alive, twice in each `within`, as long as `turns` goes on counting.
-pub(crate) fn feed(
-    notify: Notify,
-    within: Option<Duration>,
-    turns: impl Fn() -> u64 + Send,
-) -> impl Future<Output = ()> + Send {
-    async move {
-        let Some(within) = within else { return };
-        let mut ticks = interval(within / 2);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last = None;
-        loop {
-            ticks.tick().await;
-            let now = turns();
-            if last != Some(now) {
-                notify.tell("WATCHDOG=1");
-            }
-            last = Some(now);
+pub(crate) async fn feed(notify: Notify, within: Option<Duration>, turns: impl Fn() -> u64 + Send) {
+    let Some(within) = within else { return };
+    let mut ticks = interval(within / 2);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = None;
+    loop {
+        ticks.tick().await;
+        let now = turns();
+        if last != Some(now) {
+            notify.tell("WATCHDOG=1");
         }
+        last = Some(now);
     }
 }
 

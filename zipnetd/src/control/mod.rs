@@ -79,7 +79,7 @@ impl Control {
         operator: Operator,
         limits: Limits,
     ) -> Result<Self, SocketError> {
-        Ok(Self::serve_at(socket::bind(socket, uid).await?, uid, backend, operator, limits).await)
+        Ok(Self::serve_at(Listening::bind(socket, uid).await?, uid, backend, operator, limits).await)
     }
 
     /// As [`Control::serve`], where somebody listens already.

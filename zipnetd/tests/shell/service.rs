@@ -150,7 +150,7 @@ fn callers_of_the_managers_socket_wait_while_the_daemon_is_away() {
             })
         });
         daemon.spawn(&mut activated(listener.try_clone().unwrap(), 1));
-        daemon.logs("control socket, of the service manager path=");
+        daemon.logs("passed=true");
         assert_eq!(caller.join().unwrap().instance, "acme");
         assert!(!daemon.socket().exists(), "it binds none of its own");
         daemon.signal(Signal::SIGTERM);
@@ -190,6 +190,6 @@ fn sockets_that_were_passed_to_another_process_are_not_taken() {
     let mut command = zipnetd();
     command.env("LISTEN_PID", "1").env("LISTEN_FDS", "1");
     daemon.spawn(&mut command);
-    daemon.logs("INFO control socket path=");
+    daemon.logs("passed=false");
     status(&daemon.socket());
 }
