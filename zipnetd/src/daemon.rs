@@ -20,10 +20,11 @@ use zipnet_store::{SledStore, Store};
 
 use crate::client::{Checked, Client, ClientConfig, Handle, check};
 use crate::config::{Config, Network, Real, StateDir};
-use crate::control::{Control, Ending, Limits, Operator, probe};
+use crate::control::{Control, Ending, Limits, Listening, Operator, probe};
 use crate::failure::{Failure, SIGNALLED};
 use crate::metrics;
 use crate::reload::{Again, Reload};
+use crate::service::{self, Service};
 use crate::telemetry::LogControl;
 
 /// The client's store in the state folder.
@@ -45,22 +46,34 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 pub type Code = u8;
 
 /// Runs what the configuration says, until a signal or a failure. `uid` is the daemon's own user; `again` puts the
-/// configuration together once more, for SIGHUP.
+/// configuration together once more, for SIGHUP; `service` is what the service manager gave.
 ///
 /// # Errors
 /// [`Failure`]; its exit code and hint say more.
-pub fn run(config: Config, uid: u32, log: LogControl, again: Again) -> Result<Code, Failure> {
+pub fn run(
+    config: Config,
+    uid: u32,
+    log: LogControl,
+    service: Service,
+    again: Again,
+) -> Result<Code, Failure> {
     // Here and not in `main`: what `block_on` runs is compiled where it is called, and only once per change of this crate.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Failure::System { action: "start threads", source })?;
-    let ended = runtime.block_on(run_in(config, uid, log, again));
+    let ended = runtime.block_on(run_in(config, uid, log, service, again));
     runtime.shutdown_timeout(SHUTDOWN);
     ended
 }
 
-async fn run_in(config: Config, uid: u32, log: LogControl, again: Again) -> Result<Code, Failure> {
-    let mut signals = Signals::new(Reload::new(&config, log.clone(), again))?;
-    if !config.check {
+async fn run_in(
+    config: Config,
+    uid: u32,
+    log: LogControl,
+    service: Service,
+    again: Again,
+) -> Result<Code, Failure> {
+    let mut signals = Signals::new(Reload::new(&config, log.clone(), again), service)?;
+    if !config.check && signals.service.listener.is_none() {
         // Before anything is started: a daemon that runs already is the most likely failure.
         probe(&config.socket.path).await?;
     }
@@ -157,16 +170,27 @@ pub(crate) async fn serve(
     signals.reload.serve(handle.clone());
     let (operator, mut wish) = Operator::new(log, CONTROL_GRACE + END_GRACE);
     let backend = Arc::new(handle.clone());
-    let control = Control::serve(&config.socket, uid, backend, operator, Limits::default()).await;
-    let control = match control {
-        Ok(control) => control,
+    let passed = signals.service.listener.take();
+    let listening = match passed {
+        Some(listener) => Listening::adopt(listener),
+        None => Listening::bind(&config.socket, uid).await,
+    };
+    let listening = match listening {
+        Ok(listening) => listening,
         Err(error) => {
             client.end();
             let _ = timeout(END_GRACE, client.ended()).await;
             return Err(error.into());
         }
     };
-    info!(path = %config.socket.path.display(), "control socket");
+    info!(path = %listening.path().display(), passed = !listening.is_ours(), "control socket");
+    let control = Control::serve_at(listening, uid, backend, operator, Limits::default()).await;
+    signals.began();
+    let notify = signals.service.notify.clone();
+    let turns = handle.clone();
+    let fed = tokio::spawn(service::feed(notify.clone(), signals.service.watchdog, move || turns.turns()));
+    // Ends with the client.
+    let told = tokio::spawn(service::tell_status(notify, handle.clone(), uid));
     let beside = beside(handle.clone());
     if config.metrics.is_some() && config.private_metrics {
         // Ends with the client.
@@ -183,7 +207,10 @@ pub(crate) async fn serve(
         () = wished(&mut wish, Ending::Drain) => Ok(drain(&mut client, &control, signals, &mut wish, None).await),
     };
     beside.abort();
+    told.abort();
+    signals.ends(CONTROL_GRACE + END_GRACE);
     control.stop(CONTROL_GRACE).await;
+    fed.abort();
     result
 }
 
@@ -210,6 +237,7 @@ async fn drain(
     } else {
         info!(grace = ?grace, "stopping, as the operator said");
     }
+    signals.ends(grace + END_GRACE + CONTROL_GRACE + SHUTDOWN);
     control.drain().await;
     client.drain();
     let code = tokio::select! {
@@ -237,15 +265,41 @@ pub struct Signals {
     interrupt: Signal,
     hangup: Signal,
     reload: Reload,
+    service: Service,
+    /// Between readiness and the end the service manager hears of reloads.
+    told: bool,
 }
 
 impl Signals {
-    fn new(reload: Reload) -> Result<Self, Failure> {
+    fn new(reload: Reload, service: Service) -> Result<Self, Failure> {
         let listen =
             |kind| signal(kind).map_err(|source| Failure::System { action: "listen for signals", source });
         let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
         let (terminate, interrupt) = (listen(terminate)?, listen(interrupt)?);
-        Ok(Self { terminate, interrupt, hangup: listen(SignalKind::hangup())?, reload })
+        let hangup = listen(SignalKind::hangup())?;
+        Ok(Self { terminate, interrupt, hangup, reload, service, told: false })
+    }
+
+    /// Callers are answered from now on.
+    fn began(&mut self) {
+        self.service.notify.ready();
+        self.told = true;
+    }
+
+    /// The daemon ends, within this. Only the first call says so.
+    fn ends(&mut self, within: Duration) {
+        if std::mem::take(&mut self.told) {
+            self.service.notify.stopping(within);
+        }
+    }
+
+    async fn reload(&self) {
+        if !self.told {
+            return self.reload.run().await;
+        }
+        self.service.notify.reloading();
+        self.reload.run().await;
+        self.service.notify.ready();
     }
 
     /// The number of the next one that ends the daemon.
@@ -254,7 +308,7 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return 15,
                 _ = self.interrupt.recv() => return 2,
-                _ = self.hangup.recv() => self.reload.run().await,
+                _ = self.hangup.recv() => self.reload().await,
             }
         }
     }

@@ -15,4 +15,5 @@ mod dev;
 pub mod failure;
 pub mod metrics;
 pub mod reload;
+pub mod service;
 pub mod telemetry;

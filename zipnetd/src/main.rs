@@ -7,6 +7,7 @@ use nix::sys::stat::{Mode, umask};
 use zipnetd::cli::Cli;
 use zipnetd::config::{Config, DEFAULT_FILE, Surroundings};
 use zipnetd::failure::Failure;
+use zipnetd::service::Service;
 use zipnetd::{daemon, telemetry};
 
 fn main() -> ExitCode {
@@ -28,7 +29,11 @@ fn main() -> ExitCode {
     }
     let journal = telemetry::is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), std::io::stderr());
     let log = telemetry::start(&config.log, journal);
-    match daemon::run(config, uid, log, Box::new(resolve)) {
+    let service = match Service::new(&|name| std::env::var_os(name), std::process::id()) {
+        Ok(service) => service,
+        Err(error) => return failed(&error.into()),
+    };
+    match daemon::run(config, uid, log, service, Box::new(resolve)) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failed(&failure),
     }

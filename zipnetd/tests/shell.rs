@@ -12,5 +12,6 @@ mod shell {
     pub(crate) mod limits;
     pub(crate) mod offline;
     pub(crate) mod operator;
+    pub(crate) mod service;
     pub(crate) mod socket;
 }

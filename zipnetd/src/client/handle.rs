@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -68,6 +69,8 @@ pub struct Handle {
     changes: Receiver<u64>,
     /// Steps of the core so far.
     steps: Receiver<u64>,
+    /// Turns of the loop so far.
+    turns: Arc<AtomicU64>,
     view: Receiver<Option<View>>,
     /// Drawn at the start, for cursors.
     start: Start,
@@ -87,7 +90,8 @@ impl Handle {
     pub(super) fn new(requests: mpsc::Sender<Request>, runner: &Runner) -> Self {
         let (changes, steps, view) =
             (runner.changes.subscribe(), runner.steps.subscribe(), runner.view.subscribe());
-        Self { requests, changes, steps, view, start: Start::new() }
+        let turns = runner.turns.clone();
+        Self { requests, changes, steps, turns, view, start: Start::new() }
     }
 
     pub(super) fn start(&self) -> &Start {
@@ -97,6 +101,11 @@ impl Handle {
     /// Changes whenever the status may have changed.
     pub fn steps(&self) -> Receiver<u64> {
         self.steps.clone()
+    }
+
+    /// Turns of the loop that owns the core, so far; it stands still for a second only if that loop does.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Resolves when the deployment is known: from then on messages are taken. Never, if the client ends before.

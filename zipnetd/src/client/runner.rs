@@ -1,6 +1,7 @@
 //! The task that owns the core: everything that happens goes through here, one thing at a time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -55,6 +56,8 @@ pub(super) struct Runner {
     pub(super) changes: watch::Sender<u64>,
     /// Steps of the core.
     pub(super) steps: watch::Sender<u64>,
+    /// Turns of the loop: while it works, there are several in each second, whatever happens or does not.
+    pub(super) turns: Arc<AtomicU64>,
     /// Only cover leaves; not remembered across a restart.
     pub(super) paused: bool,
     pub(super) disk: Disk,
@@ -92,6 +95,7 @@ impl Runner {
             stop,
             changes: watch::Sender::new(0),
             steps: watch::Sender::new(0),
+            turns: Arc::default(),
             paused: false,
             view: watch::Sender::new(None),
             connection: Connection { missing: None, since: None },
@@ -129,6 +133,7 @@ impl Runner {
         let mut poll = interval(LINK_POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.turns.fetch_add(1, Ordering::Relaxed);
             let wake = self.wake();
             let done = tokio::select! {
                 Some(feed) = self.feed.recv() => match feed {

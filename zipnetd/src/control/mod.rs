@@ -48,7 +48,7 @@ pub use limits::Limits;
 use limits::{BUSY_RETRY, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT};
 pub use operator::{Ending, Operator};
 use places::{Place, Places};
-pub use socket::{SocketError, probe};
+pub use socket::{Listening, SocketError, probe};
 
 /// What health is asked about besides the whole daemon.
 const SERVICE: &str = "zipnet.v1.Control";
@@ -63,7 +63,8 @@ pub struct Control {
     draining: CancellationToken,
     health: HealthReporter,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
-    bound: socket::Bound,
+    /// Our own file; none of a service manager's.
+    bound: Option<socket::Bound>,
 }
 
 impl Control {
@@ -79,7 +80,18 @@ impl Control {
         operator: Operator,
         limits: Limits,
     ) -> Result<Self, SocketError> {
-        let (listener, bound) = socket::bind(socket, uid).await?;
+        Ok(Self::serve_at(Listening::bind(socket, uid).await?, uid, backend, operator, limits).await)
+    }
+
+    /// As [`Control::serve`], where somebody listens already.
+    pub async fn serve_at(
+        listening: Listening,
+        uid: u32,
+        backend: Arc<dyn Backend>,
+        operator: Operator,
+        limits: Limits,
+    ) -> Self {
+        let Listening { listener, bound, .. } = listening;
         let (stop, draining) = (CancellationToken::new(), CancellationToken::new());
         let (health, health_service) = health_reporter();
         let service = Service {
@@ -114,7 +126,7 @@ impl Control {
                 accept::connections(listener, limits),
                 stop.clone().cancelled_owned(),
             );
-        Ok(Self { stop, draining, health, bound, server: tokio::spawn(server) })
+        Self { stop, draining, health, bound, server: tokio::spawn(server) }
     }
 
     /// What the health service says: whether messages are taken.
@@ -128,7 +140,7 @@ impl Control {
         self.set_serving(false).await;
     }
 
-    /// Ends streams and waits, lets calls under way finish, at most `within`, and removes the socket.
+    /// Ends streams and waits, lets calls under way finish, at most `within`, and removes the socket if it bound it.
     pub async fn stop(mut self, within: Duration) {
         self.draining.cancel();
         self.stop.cancel();

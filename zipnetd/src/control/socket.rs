@@ -37,6 +37,12 @@ pub enum SocketError {
     /// Its folder is not safe.
     #[error(transparent)]
     Folder(#[from] SocketDirError),
+    /// The service manager passed something else than a socket to listen at.
+    #[error("the service manager passed {problem}")]
+    Passed {
+        /// What.
+        problem: String,
+    },
     /// The system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -54,36 +60,74 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketErro
     move |source| SocketError::Io { action, path, source }
 }
 
+/// A socket that is listened at.
+pub struct Listening {
+    pub(super) listener: UnixListener,
+    pub(super) bound: Option<Bound>,
+    path: PathBuf,
+}
+
+impl Listening {
+    /// Binds the socket for `uid`, the daemon's own user.
+    ///
+    /// # Errors
+    /// [`SocketError`] when another daemon answers there, or the place is not usable.
+    pub async fn bind(socket: &Socket, uid: u32) -> Result<Self, SocketError> {
+        let path = &socket.path;
+        if socket.own_folder {
+            create_socket_dir(path, uid)?;
+        } else {
+            make_folder(path)?;
+        }
+        probe(path).await?;
+        // Under another name first: the mode is right before the socket can be found.
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let hidden = path.with_file_name(format!(".{name}.{}", std::process::id()));
+        let _ = fs::remove_file(&hidden);
+        let listener = UnixListener::bind(&hidden).map_err(io("bind the control socket", path))?;
+        let placed = fs::set_permissions(&hidden, fs::Permissions::from_mode(MODE))
+            .and_then(|()| fs::symlink_metadata(&hidden))
+            .and_then(|meta| fs::rename(&hidden, path).map(|()| (meta.dev(), meta.ino())));
+        match placed {
+            Ok(id) => {
+                let bound = Some(Bound { path: path.clone(), id });
+                Ok(Self { listener, bound, path: path.clone() })
+            }
+            Err(error) => {
+                let _ = fs::remove_file(&hidden);
+                Err(io("place the control socket", path)(error))
+            }
+        }
+    }
+
+    /// Takes over a socket that the service manager listens at. File, mode and folder are the manager's: it goes on
+    /// listening when this process ends, so that callers wait for the next one.
+    ///
+    /// # Errors
+    /// The system's word, for something that is no socket.
+    pub fn adopt(listener: std::os::unix::net::UnixListener) -> Result<Self, SocketError> {
+        let bad = |error: io::Error| SocketError::Passed { problem: error.to_string() };
+        let path = listener.local_addr().map_err(bad)?.as_pathname().map(Path::to_owned);
+        listener.set_nonblocking(true).map_err(bad)?;
+        let listener = UnixListener::from_std(listener).map_err(bad)?;
+        Ok(Self { listener, bound: None, path: path.unwrap_or_default() })
+    }
+
+    /// Whether this process bound it, and removes its file.
+    pub fn is_ours(&self) -> bool {
+        self.bound.is_some()
+    }
+
+    /// Where; empty for one without a file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// A bound socket; the file is removed on drop if it still is this one.
 pub(super) struct Bound {
     path: PathBuf,
     id: (u64, u64),
-}
-
-/// Binds the socket for `uid`.
-pub(super) async fn bind(socket: &Socket, uid: u32) -> Result<(UnixListener, Bound), SocketError> {
-    let path = &socket.path;
-    if socket.own_folder {
-        create_socket_dir(path, uid)?;
-    } else {
-        make_folder(path)?;
-    }
-    probe(path).await?;
-    // Under another name first: the mode is right before the socket can be found.
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let hidden = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let _ = fs::remove_file(&hidden);
-    let listener = UnixListener::bind(&hidden).map_err(io("bind the control socket", path))?;
-    let placed = fs::set_permissions(&hidden, fs::Permissions::from_mode(MODE))
-        .and_then(|()| fs::symlink_metadata(&hidden))
-        .and_then(|meta| fs::rename(&hidden, path).map(|()| (meta.dev(), meta.ino())));
-    match placed {
-        Ok(id) => Ok((listener, Bound { path: path.clone(), id })),
-        Err(error) => {
-            let _ = fs::remove_file(&hidden);
-            Err(io("place the control socket", path)(error))
-        }
-    }
 }
 
 /// Makes the last folder of the way if it lacks, as for `/run/zipnet` after a boot.

@@ -23,7 +23,7 @@ const LONG: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The binary with nothing around it but what a test gives it.
-fn zipnetd() -> Command {
+pub(super) fn zipnetd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zipnetd"));
     command.env_clear().stdin(Stdio::null());
     command
@@ -34,26 +34,26 @@ fn run(command: &mut Command) -> Output {
 }
 
 /// A daemon with a folder of its own, killed with its test.
-struct Daemon {
-    dir: tempfile::TempDir,
+pub(super) struct Daemon {
+    pub(super) dir: tempfile::TempDir,
     child: Option<Child>,
 }
 
 impl Daemon {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), child: None }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.dir.path().join("zipnetd.toml")
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> PathBuf {
         self.dir.path().join("zipnetd.sock")
     }
 
     /// The file that makes it run without a network, and `more`.
-    fn configure(&self, more: &str) {
+    pub(super) fn configure(&self, more: &str) {
         let dir = self.dir.path().display();
         let text = format!(
             "instance = 'acme'\nrelay = 'http://127.0.0.1:9'\nsocket = '{dir}/zipnetd.sock'\nstate_dir = '{dir}/state'\n{more}"
@@ -62,7 +62,7 @@ impl Daemon {
     }
 
     /// Its deployment is known, as if it had been found in an earlier run: there is a core, and it can linger.
-    fn know_the_deployment(&self) {
+    pub(super) fn know_the_deployment(&self) {
         let folder = self.dir.path().join("state/client");
         fs::create_dir_all(&folder).unwrap();
         let servers = (1..=3).map(|n| PeerId([n; 32])).collect();
@@ -74,29 +74,34 @@ impl Daemon {
         futures::executor::block_on(store.commit(batch)).unwrap();
     }
 
-    fn start(&mut self) {
-        let log = fs::File::create(self.dir.path().join("log")).unwrap();
-        let child = zipnetd().arg("--config").arg(self.file()).stdout(Stdio::null()).stderr(log).spawn();
-        self.child = Some(child.unwrap());
+    pub(super) fn start(&mut self) {
+        self.spawn(&mut zipnetd());
         self.logs("control socket");
     }
 
-    fn log(&self) -> String {
+    /// Starts `command`, which is the binary, maybe with something around it.
+    pub(super) fn spawn(&mut self, command: &mut Command) {
+        let log = fs::File::create(self.dir.path().join("log")).unwrap();
+        let child = command.arg("--config").arg(self.file()).stdout(Stdio::null()).stderr(log).spawn();
+        self.child = Some(child.unwrap());
+    }
+
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
 
     /// Waits until the log has it.
-    fn logs(&self, text: &str) {
+    pub(super) fn logs(&self, text: &str) {
         until(|| self.log().contains(text), || format!("`{text}` in the log:\n{}", self.log()));
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.as_ref().unwrap().id()).unwrap();
         kill(Pid::from_raw(pid), signal).unwrap();
     }
 
     /// Waits for its end; its exit code.
-    fn code(&mut self) -> Option<i32> {
+    pub(super) fn code(&mut self) -> Option<i32> {
         let mut ended = None;
         let child = self.child.as_mut().unwrap();
         until(
@@ -129,7 +134,7 @@ impl Drop for Daemon {
     }
 }
 
-fn until(mut done: impl FnMut() -> bool, what: impl Fn() -> String) {
+pub(super) fn until(mut done: impl FnMut() -> bool, what: impl Fn() -> String) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < LONG, "waited {LONG:?} for {}", what());
@@ -138,7 +143,7 @@ fn until(mut done: impl FnMut() -> bool, what: impl Fn() -> String) {
 }
 
 /// Asks at its socket, which makes HTTP/2 say something at DEBUG and TRACE.
-fn status(socket: &Path) -> StatusResponse {
+pub(super) fn status(socket: &Path) -> StatusResponse {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { Client::connect(socket).await.unwrap().status().await.unwrap() })
 }
