@@ -8,7 +8,7 @@ use zipnet_tests::{Daemon, Deployment, DeploymentConfig, until};
 
 use crate::processes::PARAMS;
 
-const WITHIN: Duration = Duration::from_secs(120);
+const WITHIN: Duration = Duration::from_mins(2);
 
 #[test]
 fn the_clients_of_a_server_that_hangs_go_to_another_and_it_is_back_when_it_wakes() {

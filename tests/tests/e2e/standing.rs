@@ -16,7 +16,7 @@ fn the_standing_message_is_published_again_and_again_and_its_daemon_leaves_witho
     let mut talker = deployment.daemon_of("talker", &deployment.pinned());
     talker.set("ZIPNET_MESSAGE", "still here");
     talker.start();
-    until(Duration::from_secs(120), "the standing message to be there twice", || {
+    until(Duration::from_mins(2), "the standing message to be there twice", || {
         let log = others[0].read()?;
         let times = log.iter().filter(|m| m.payload == "still here").count();
         ensure!(times >= 2, "it is there {times} times");
@@ -24,7 +24,7 @@ fn the_standing_message_is_published_again_and_again_and_its_daemon_leaves_witho
     });
     // A message of the queue goes first, and the standing one after it.
     let id = talker.send("first me").unwrap();
-    until(Duration::from_secs(60), "the queued message to be published", || {
+    until(Duration::from_mins(1), "the queued message to be published", || {
         let state = talker.state(&id)?;
         ensure!(state == "published", "it is {state}");
         Ok(())

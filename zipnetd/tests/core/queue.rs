@@ -5,7 +5,7 @@ use zipnetd::core::config::{MAX_QUEUE_BYTES, MAX_TTL_MS, MIN_TTL_MS};
 use zipnetd::core::input::{Command, StoreFailure};
 use zipnetd::core::message::State;
 use zipnetd::core::status::{Skip, Why};
-use zipnetd::core::{Answer, Input, Refusal};
+use zipnetd::core::{Answer, Input, Notice, Refusal};
 
 use crate::sim::{Plan, STEP_MS, TEXT, UID, World, params, ready};
 
@@ -198,4 +198,67 @@ fn every_open_message_says_what_comes_next() {
         world.round(&plan);
         assert!(world.clients[0].core.next_wake() > world.now);
     }
+}
+
+#[test]
+fn nobody_is_told_cancelled_before_it_is_durable() {
+    let mut world = ready(5);
+    world.clients[0].online = false;
+    let id = world.accept(0, TEXT);
+    world.clients[0].store = Err(StoreFailure::Full);
+    let cancel = |world: &mut World| {
+        let reply = world.command(0, Command::Cancel { uid: UID, id });
+        world.clients[0].answers.remove(&reply).unwrap()
+    };
+    assert_eq!(cancel(&mut world), Err(Refusal::Store(StoreFailure::Full)));
+    assert_eq!(cancel(&mut world), Err(Refusal::Store(StoreFailure::Full)), "asked again");
+    assert!(matches!(world.ask(0, UID, b"more", None, None), Err(Refusal::Store(StoreFailure::Full))));
+    let told = world.clients[0].notices.iter().any(|n| matches!(n, Notice::StoreFailed { .. }));
+    assert!(!told, "the log would tell when somebody sends");
+    world.clients[0].store = Ok(());
+    assert!(matches!(cancel(&mut world), Ok(Answer::Cancelled { cancelled: true, .. })));
+    assert!(matches!(cancel(&mut world), Ok(Answer::Cancelled { cancelled: false, .. })), "it was before");
+    world.restart(0);
+    world.clients[0].online = true;
+    world.rounds(6);
+    assert_eq!(world.state(0, id), State::Cancelled);
+    assert_eq!(world.published(TEXT), 0);
+}
+
+#[test]
+fn a_failing_disk_is_told_by_rounds_at_every_doubling_and_when_it_works_again() {
+    let mut world = ready(5);
+    world.clients[0].store = Err(StoreFailure::Full);
+    world.rounds(6);
+    world.clients[0].store = Ok(());
+    world.rounds(2);
+    let told: Vec<u32> = world.clients[0]
+        .notices
+        .iter()
+        .filter_map(|n| match n {
+            Notice::StoreFailed { failures, .. } | Notice::StoreWorks { failures } => Some(*failures),
+            _ => None,
+        })
+        .collect();
+    let (works, failed) = told.split_last().unwrap();
+    assert!(failed.len() > 2 && failed.iter().all(|n| n.is_power_of_two()), "{told:?}");
+    assert!(works >= failed.last().unwrap(), "{told:?}");
+}
+
+#[test]
+fn what_was_settled_while_the_disk_was_full_is_written_before_a_restart_may_skip_it() {
+    let mut world = ready(5);
+    let id = world.accept(0, TEXT);
+    let (signed, sent) = world.until_sealed(0, id);
+    world.clients[0].store = Err(StoreFailure::Full);
+    world.finish(&Plan::default(), &signed, sent);
+    assert!(matches!(world.state(0, id), State::Published { .. }));
+    world.pass(500);
+    world.clients[0].store = Ok(());
+    // Other writes get through; then the power fails.
+    world.rounds(1);
+    world.restart(0);
+    world.rounds(6);
+    assert!(matches!(world.state(0, id), State::Published { .. }), "{:?}", world.state(0, id));
+    assert_eq!(world.published(TEXT), 1);
 }

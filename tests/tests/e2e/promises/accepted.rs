@@ -73,16 +73,15 @@ fn accepted_means_kept_whenever_the_daemon_is_killed() {
     runtime.block_on(async {
         let mut client = client(&socket).await;
         for (request, id) in &told {
-            match id {
-                Some(id) => match client.get(id).await {
-                    Ok(message) if message.request_id == *request => {}
-                    other => lost.push(format!("{request}: {other:?}")),
-                },
-                // Nobody knows: asking again with the same id takes it once, whatever happened.
-                None => {
-                    let sent = client.send(request.clone().into_bytes(), Some(request.clone()), Some(TTL));
-                    late += usize::from(sent.await.unwrap().duplicate);
+            if let Some(id) = id {
+                let kept = client.get(id).await;
+                if !kept.as_ref().is_ok_and(|message| message.request_id == *request) {
+                    lost.push(format!("{request}: {kept:?}"));
                 }
+            } else {
+                // Nobody knows: asking again with the same id takes it once, whatever happened.
+                let sent = client.send(request.clone().into_bytes(), Some(request.clone()), Some(TTL));
+                late += usize::from(sent.await.unwrap().duplicate);
             }
         }
     });

@@ -19,7 +19,7 @@ fn contains(bytes: &[u8], word: &str) -> bool {
 
 /// The word as it is, and as logs may spell bytes.
 fn spellings() -> Vec<String> {
-    let hex: String = CANARY.bytes().map(|b| format!("{b:02x}")).collect();
+    let hex = CANARY.bytes().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let list: Vec<String> = CANARY.bytes().map(|b| b.to_string()).collect();
     vec![CANARY.to_owned(), hex, list.join(", "), "Y2FuYXJ5LTRmMWM5YTdl".to_owned()]
 }
