@@ -111,8 +111,8 @@ fn all_servers_of_a_record_are_not_enough_if_they_are_fewer_than_min_servers() {
     // Two of three agree on whatever they like, in a deployment whose messages need three.
     let mut record = world.records[0].record.clone();
     record.servers.truncate(2);
-    let record = world.net.sign_record(&record);
-    assert_eq!(record.signatures.len(), 2);
+    let mut record = world.net.sign_record(&record);
+    record.signatures.retain(|(signer, _)| record.record.servers.contains(signer));
     let receipt = Receipt { record, ..world.receipt(3) };
     assert_eq!(receipt.verify(), Err(ReceiptError::FewSigners { given: 2, needed: 3 }));
 }

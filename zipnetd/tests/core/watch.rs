@@ -89,7 +89,9 @@ fn callers_see_their_own_changes_and_pages_are_bounded() {
     let core = &world.clients[0].core;
     let one = core.changed_since(UID, Some(&own[3]), 0, 1);
     assert_eq!(one.messages.iter().map(|(_, m)| m.id).collect::<Vec<_>>(), [own[3]]);
-    assert_eq!((one.more, one.upto), (false, one.last));
+    assert!(!one.more && one.upto < one.last, "where the caller is does not move by what others do");
+    let nobody = core.changed_since(UID + 2, None, 0, 1_000);
+    assert_eq!((nobody.upto, nobody.more), (0, false));
     assert!(core.changed_since(UID, Some(&own[3]), one.upto, 1).messages.is_empty());
 }
 
