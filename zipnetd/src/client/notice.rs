@@ -32,8 +32,8 @@ pub(super) fn log(notice: &Notice) {
         Notice::RegistrationFailed { server, text, failures } => {
             info!(server = %server.short(), failures, "waiting for a server to register this client: {text}");
         }
-        Notice::Refused { from, text } => {
-            warn!(server = %from.short(), "what a server said does not hold: {text}");
+        Notice::Refused { from, text, times } => {
+            warn!(server = %from.short(), times, "what a server said does not hold: {text}");
         }
         Notice::StoreFailed { failure, failures } => {
             error!(?failure, failures, "writing to the store failed, nothing leaves without it");

@@ -34,7 +34,7 @@ mod view;
 mod watch;
 mod writes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zeroize::Zeroizing;
 use zipnet_dcnet::ids::{ClientId, DeploymentId, PeerId};
@@ -85,6 +85,8 @@ pub struct Core {
     paused: bool,
     /// Links that are up.
     links: BTreeSet<PeerId>,
+    /// How often something of a server did not hold; servers of the descriptor only.
+    refusals: BTreeMap<PeerId, u32>,
     /// When a server was last heard.
     heard_at: Option<u64>,
     started_at: u64,
@@ -120,6 +122,7 @@ impl Core {
             stopping: None,
             paused: false,
             links: BTreeSet::new(),
+            refusals: BTreeMap::new(),
             heard_at: None,
             started_at: now,
             last_id: (0, 0),
@@ -234,8 +237,13 @@ impl Core {
         self.write_news();
     }
 
+    /// Something of a server does not hold. Told at its 1st, 2nd, 4th, 8th, … time: nobody but us fills our log.
     fn refused(&mut self, from: PeerId, text: String) {
-        self.out.push(Output::Notice(Notice::Refused { from, text }));
+        let times = self.refusals.entry(from).or_default();
+        *times = times.saturating_add(1);
+        if times.is_power_of_two() {
+            self.out.push(Output::Notice(Notice::Refused { from, text, times: *times }));
+        }
     }
 
     fn new_session(&mut self) {

@@ -224,6 +224,8 @@ pub enum Notice {
         from: PeerId,
         /// What was wrong.
         text: String,
+        /// How often something of this server was.
+        times: u32,
     },
     /// Writes about rounds fail: nothing leaves without them. Told at the 1st, 2nd, 4th, 8th, …
     StoreFailed {

@@ -3,8 +3,8 @@
 use zipnet_dcnet::reservation::owners;
 use zipnet_dcnet::seal::{Content, Envelope, seal};
 
+use super::Core;
 use super::message::{MessageId, SealedAt, State};
-use super::output::Output;
 use super::pace::cover_reserves;
 use super::quiet::{self, Own};
 use super::registration::KeyError;
@@ -12,7 +12,6 @@ use super::rounds::{InHand, LastSeal, window};
 use super::status::{Skip, Why};
 use super::store::nothing;
 use super::writes::{After, Ready};
-use super::{Core, Notice};
 
 impl Core {
     /// Seals under the header in hand if all that it takes is there.
@@ -40,7 +39,7 @@ impl Core {
                     header.round
                 );
                 let from = header.servers[0];
-                self.out.push(Output::Notice(Notice::Refused { from, text }));
+                self.refused(from, text);
                 self.skip(Skip::NoRecord);
             }
             _ => {

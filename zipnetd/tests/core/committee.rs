@@ -110,6 +110,23 @@ fn a_forged_signature_or_a_replayed_round_is_not_sealed_under() {
 }
 
 #[test]
+fn a_server_that_says_nonsense_does_not_fill_the_log() {
+    let mut world = ready(5);
+    let mut signed = world.open(&Plan::default());
+    signed.signatures.swap(0, 1);
+    let from = world.server(0);
+    for _ in 0..100 {
+        let event = Event::Open { header: Box::new(signed.clone()), roster: RosterUpdate::Fetch };
+        world.feed(0, Input::Event { from, event });
+    }
+    let told = world.clients[0].notices.iter().filter_map(|n| match n {
+        Notice::Refused { times, .. } => Some(*times),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 64]);
+}
+
+#[test]
 fn hostile_answers_are_dropped_and_the_honest_ones_count() {
     let mut world = ready(5);
     world.round(&Plan { tell: false, ..Plan::default() });

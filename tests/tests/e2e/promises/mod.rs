@@ -5,6 +5,7 @@ mod accepted;
 mod canary;
 mod damage;
 mod disk;
+mod journal;
 mod old_store;
 mod synced;
 
