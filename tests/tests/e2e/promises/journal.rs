@@ -33,6 +33,10 @@ fn fields(mut entry: &[u8]) -> Fields {
     out
 }
 
+fn is_wanted(entry: &Fields) -> bool {
+    entry.get("MESSAGE").is_some_and(|text| text == "control socket")
+}
+
 #[test]
 fn under_systemd_the_log_is_the_journals_with_fields_and_priorities() {
     let dir = tempfile::tempdir().unwrap();
@@ -62,11 +66,10 @@ fn under_systemd_the_log_is_the_journals_with_fields_and_priorities() {
         while let Ok(len) = socket.recv(&mut bytes) {
             entries.push(fields(&bytes[..len]));
         }
-        let about = entries.iter().any(|entry| entry["MESSAGE"] == "control socket");
-        ensure!(about, "it has {entries:?}");
+        ensure!(entries.iter().any(is_wanted), "it has {entries:?}");
         Ok(())
     });
-    let entry = entries.iter().find(|entry| entry["MESSAGE"] == "control socket").unwrap();
+    let entry = entries.into_iter().find(is_wanted).unwrap();
     assert_eq!((entry["PRIORITY"].as_str(), entry["SYSLOG_IDENTIFIER"].as_str()), ("6", "zipnetd"));
     assert_eq!(entry["ZIPNET_PATH"], daemon.socket().display().to_string());
     assert!(daemon.process().stop().success());
