@@ -101,7 +101,9 @@ pub(super) async fn watch(
         sink.send(item).await
     };
     let mut changes = crate::control::backend::Backend::changes(&handle);
+    // How far was looked, at everybody's changes; and the last one that this watcher may see, which is what it is told.
     let mut since = known.unwrap_or(0);
+    let mut mark = since;
     // Who comes without a cursor is told of what is open now, and of everything from then on.
     let mut settled_before = None;
     let (mut started, mut told) = (false, false);
@@ -112,10 +114,11 @@ pub(super) async fn watch(
             return Err(malformed(&cursor).into());
         }
         let until = *settled_before.get_or_insert(if resumed.is_some() { 0 } else { changed.last });
+        mark = changed.messages.last().map_or(mark, |(number, _)| *number);
         let shown = |(number, message): &(u64, Message)| *number > until || !message.state().is_terminal();
         let messages: Vec<_> = changed.messages.into_iter().filter(shown).collect();
         if !started {
-            let first = messages.first().map_or(changed.upto, |(number, _)| number - 1);
+            let first = messages.first().map_or(mark, |(number, _)| number - 1);
             if put(None, first).await.is_err() {
                 return Ok(());
             }
@@ -127,11 +130,12 @@ pub(super) async fn watch(
                 return Ok(());
             }
         }
-        since = changed.upto;
         if changed.more {
+            since = changed.upto;
             continue;
         }
-        if std::mem::take(&mut told) && put(None, since).await.is_err() {
+        since = changed.last;
+        if std::mem::take(&mut told) && put(None, mark).await.is_err() {
             return Ok(());
         }
         tokio::select! {
