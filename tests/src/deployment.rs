@@ -158,6 +158,22 @@ impl Deployment {
         self.servers.iter().chain(&self.aggregator)
     }
 
+    /// A healthy run: the daemons stop as they should, and nobody has logged a warning or an error.
+    ///
+    /// # Panics
+    /// When somebody complains.
+    pub fn ends_without_complaints(&self, daemons: &mut [Daemon]) {
+        for daemon in daemons {
+            assert!(daemon.process().stop().success());
+            let complaints = daemon.process().complaints();
+            assert!(complaints.is_empty(), "a daemon complains: {complaints:#?}");
+        }
+        for process in self.processes() {
+            let complaints = process.complaints();
+            assert!(complaints.is_empty(), "a healthy run complains: {complaints:#?}");
+        }
+    }
+
     /// The servers.
     pub fn servers(&mut self) -> &mut [Process] {
         &mut self.servers

@@ -30,13 +30,5 @@ fn clients_that_left_the_universe_talk_and_read_over_their_links_alone() {
     let payloads: BTreeSet<&str> = log.iter().map(|m| m.payload.as_str()).collect();
     assert_eq!(payloads, texts.iter().map(String::as_str).collect());
     assert_eq!(log.len(), texts.len(), "each exactly once");
-    for daemon in &mut daemons {
-        assert!(daemon.process().stop().success());
-        let complaints = daemon.process().complaints();
-        assert!(complaints.is_empty(), "a daemon complains: {complaints:#?}");
-    }
-    for process in deployment.processes() {
-        let complaints = process.complaints();
-        assert!(complaints.is_empty(), "a healthy run complains: {complaints:#?}");
-    }
+    deployment.ends_without_complaints(&mut daemons);
 }

@@ -45,13 +45,5 @@ fn a_hundred_messages_of_three_talkers_arrive_once_and_in_one_order_for_all_read
     let status = daemons[0].status().unwrap();
     assert_eq!(status["pinned"], true);
     assert_eq!(status["servers"].as_array().map(Vec::len), Some(3));
-    for daemon in &mut daemons {
-        assert!(daemon.process().stop().success());
-        let complaints = daemon.process().complaints();
-        assert!(complaints.is_empty(), "a daemon complains: {complaints:#?}");
-    }
-    for process in deployment.processes() {
-        let complaints = process.complaints();
-        assert!(complaints.is_empty(), "a healthy run complains: {complaints:#?}");
-    }
+    deployment.ends_without_complaints(&mut daemons);
 }
