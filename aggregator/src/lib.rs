@@ -4,6 +4,8 @@
 pub mod cli;
 mod folding;
 mod follow;
+#[doc(hidden)]
+pub mod fuzz;
 mod service;
 
 use std::sync::Arc;

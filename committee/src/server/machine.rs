@@ -10,6 +10,7 @@ use zipnet_dcnet::wire::Ended;
 use super::{Applied, lock};
 use crate::entry::Entry;
 use crate::raft;
+use crate::state::State;
 
 /// Rounds that ended, or whose end got more signatures, since the archive last looked.
 pub(super) type Fresh = Arc<Mutex<BTreeMap<u64, Ended>>>;
@@ -68,8 +69,11 @@ impl raft::Machine for Machine {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
-        let state = borsh::from_slice(snapshot).map_err(|e| format!("the snapshot does not decode: {e}"))?;
+        let state: State =
+            borsh::from_slice(snapshot).map_err(|e| format!("the snapshot does not decode: {e}"))?;
         let mut applied = lock(&self.applied);
+        let fits = state.check(applied.state.descriptor());
+        fits.map_err(|what| format!("the snapshot has {what}"))?;
         applied.state = state;
         let recent = applied.state.recent().clone();
         drop(applied);

@@ -5,6 +5,11 @@ mod archive;
 mod collect;
 mod directory;
 mod events;
+#[doc(hidden)]
+pub mod fuzz;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod lies;
 mod machine;
 mod service;
 #[cfg(test)]

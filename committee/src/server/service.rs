@@ -97,7 +97,7 @@ fn refused(error: &RegisterRefused) -> Refusal {
         RegisterRefused::Evicted | RegisterRefused::OtherKey => refusal::SESSION,
         RegisterRefused::Starting | RegisterRefused::Full => refusal::LATER,
     };
-    metrics::counter!("zipnet_server_registrations_refused_total").increment(1);
+    metrics::counter!("zipnet_server_registrations_refused_total", "reason" => error.reason()).increment(1);
     Refusal::new(code, error.to_string())
 }
 

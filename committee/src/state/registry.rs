@@ -144,6 +144,14 @@ impl Registry {
         self.clients.len() < MAX_ROSTER || self.clients.contains_key(client)
     }
 
+    /// Whether the log can have made it: not larger than it gets, and nothing counted to where counting on would overflow.
+    pub(super) fn is_sound(&self) -> bool {
+        let counted = |s: &Candidate| s.silent < u32::MAX / 2 && s.unlisted < u32::MAX / 2;
+        self.clients.len() <= MAX_ROSTER
+            && self.clients.values().all(|all| all.len() <= MAX_SESSIONS + 1 && all.iter().all(counted))
+            && self.evicted.len() <= MAX_EVICTED
+    }
+
     /// How many clients are registered with at least one server.
     pub fn len(&self) -> usize {
         self.clients.len()

@@ -10,6 +10,7 @@ mod client;
 mod flow;
 mod headers;
 mod leader;
+mod lies;
 mod liveness;
 mod marks;
 mod net;

@@ -7,6 +7,8 @@
 mod acceptor;
 mod error;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzz;
 mod hello;
 mod kind;
 pub mod limits;
