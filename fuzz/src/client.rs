@@ -112,7 +112,7 @@ pub(crate) fn reader_seeds() -> Vec<Vec<u8>> {
         let seed = |from: Option<u64>, heard: &[(u8, Event)], answers: &[(u8, RecordsReply)]| {
             let mut out = encode(&from);
             out.extend(encode(&heard.to_vec()));
-            answers.iter().for_each(|answer| out.extend(encode(answer)));
+            out.extend(answers.iter().flat_map(encode));
             out
         };
         let told: Vec<(u8, Event)> = all[3..].iter().map(|e| (0, Event::Ended(e.clone()))).collect();

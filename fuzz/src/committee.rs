@@ -135,7 +135,7 @@ pub(crate) fn entries_seeds() -> Vec<Vec<u8>> {
         };
         let mut out: Vec<Vec<u8>> = honest.log.iter().enumerate().map(seed).collect();
         let mut all = vec![0, 0];
-        honest.log.iter().for_each(|entry| all.extend_from_slice(&encode(entry)));
+        all.extend(honest.log.iter().flat_map(encode));
         out.push(all);
         out
     })

@@ -87,7 +87,7 @@ fn below(rng: &mut ChaCha8Rng, n: usize) -> usize {
 
 /// Changes something: at the start more often than elsewhere, because that is where lengths and kinds are.
 fn alter(input: &mut Vec<u8>, pool: &[Vec<u8>], rng: &mut ChaCha8Rng) {
-    let near = rng.next_u64() % 3 > 0;
+    let near = !rng.next_u64().is_multiple_of(3);
     let span = if near { input.len().min(200) } else { input.len() };
     let at = below(rng, span);
     let len = 1 + below(rng, 16);

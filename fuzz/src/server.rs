@@ -41,6 +41,11 @@ pub(crate) fn server(data: &[u8]) {
     let Running { runtime, door } = running();
     let kind = Kind::ALL[usize::from(*what) % Kind::ALL.len()];
     let from = usize::from(*what) / Kind::ALL.len();
+    let raft = matches!(kind, Kind::RaftAppend | Kind::RaftVote | Kind::RaftSnapshot);
+    if raft && from % 3 == 2 {
+        // Members trust each other to keep to Raft; see docs/threat-model.md, limits.
+        return;
+    }
     let asked = async { timeout(PATIENCE, door.call(from, kind, body.to_vec())).await };
     let answer = runtime.block_on(asked).expect("every request is answered");
     if let Ok(answer) = answer {
