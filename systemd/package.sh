@@ -6,7 +6,7 @@ set -euo pipefail
 out=$(realpath -m "${1:-$(dirname "$0")/../target/debian}")
 cd "$(dirname "$0")/.."
 
-for program in zipnetd zipnetctl zipnet-server zipnet-aggregator; do
+for program in zipnetd zipnetctl zipnet-server zipnet-aggregator man-pages; do
   [ -x "target/release/$program" ] || {
     echo "target/release/$program is missing: cargo build --release --workspace" >&2
     exit 1
@@ -18,6 +18,7 @@ pages=target/pages
 rm -rf "$pages"
 mkdir -p "$pages/man" "$out"
 target/release/zipnetctl man --dir "$pages/man"
+target/release/man-pages "$pages/man"
 target/release/zipnetctl completions bash >"$pages/zipnetctl.bash"
 target/release/zipnetctl completions zsh >"$pages/_zipnetctl"
 target/release/zipnetctl completions fish >"$pages/zipnetctl.fish"
