@@ -14,6 +14,7 @@ pages=target/pages
 rm -rf "$pages"
 mkdir -p "$pages/man" "$out"
 target/release/zipnetctl man --dir "$pages/man"
+target/release/man-pages "$pages/man"
 target/release/zipnetctl completions bash >"$pages/zipnetctl.bash"
 target/release/zipnetctl completions zsh >"$pages/_zipnetctl"
 target/release/zipnetctl completions fish >"$pages/zipnetctl.fish"
