@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use zipnet_role::{Because, Command, Ended, Exit, Failure, Manager, RoleArgs, Signals};
@@ -18,12 +18,17 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// An aggregator of a zipnet deployment.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "zipnet-aggregator", version, after_help = zipnet_role::AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     role: RoleArgs,
+}
+
+/// The definition of the command line, for the manual page and the reference.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Does what the arguments say. Here and not in the binary, so that what it runs is compiled once with this crate.

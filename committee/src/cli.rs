@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use zipnet_dcnet::ids::PeerId;
@@ -22,7 +22,7 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// A committee server of a zipnet deployment.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = false)]
+#[command(name = "zipnet-server", version, after_help = zipnet_role::AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -31,6 +31,11 @@ struct Cli {
     /// The aggregators that this server takes envelopes from.
     #[arg(long = "aggregator", env = "ZIPNET_AGGREGATORS", value_name = "PEERID", value_delimiter = ',')]
     aggregators: Vec<PeerId>,
+}
+
+/// The definition of the command line, for the manual page and the reference.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Does what the arguments say. Here and not in the binary, so that what it runs is compiled once with this crate.

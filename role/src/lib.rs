@@ -8,7 +8,7 @@ pub mod metrics;
 mod notify;
 mod process;
 
-pub use args::{Command, RoleArgs, Setup, load_descriptor};
+pub use args::{AFTER_HELP, Command, RoleArgs, Setup, load_descriptor};
 pub use exit::{Because, Ended, Exit, Failure, exit};
 pub use keyfile::{KeyError, create as create_key, load as load_key, load_or_create as load_or_create_key};
 pub use notify::Manager;
