@@ -24,6 +24,7 @@ mod mutations;
 mod net;
 mod plan;
 mod progress;
+mod scale;
 mod seeds;
 mod server;
 mod subscribe;

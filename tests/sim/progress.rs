@@ -35,8 +35,9 @@ impl World {
             let last = self.truth.last().map(|(r, record)| (*r, record.servers.len(), record.count()));
             let text = format!(
                 "{BACK} periods after the faults not all take part: opened {}, last final (round, servers, \
-                 participants) {last:?}, expected {servers} and {all}",
-                self.truth.opened()
+                 participants) {last:?}, expected {servers} and {all}{}",
+                self.truth.opened(),
+                self.standing()
             );
             return Err(Violation::new(NAME, text));
         }
@@ -55,6 +56,46 @@ impl World {
             return Err(Violation::new(NAME, format!("not ended {ENDED} periods later: {live:?}")));
         }
         Ok(())
+    }
+
+    /// Where everybody stands, for a failure.
+    fn standing(&self) -> String {
+        let newest = self.servers.iter().max_by_key(|s| s.applied).expect("there are servers");
+        let state = &newest.state;
+        let (header, roster) = state.next_header(state.eligible());
+        let mut out = format!(
+            "\nnext: roster {} of {}, {:?}",
+            roster.entries().len(),
+            state.registry().len(),
+            state.check_open(&header).err().map(|e| e.to_string())
+        );
+        for (s, server) in self.servers.iter().enumerate() {
+            let (known, view) = (newest.state.server(&server.id()), &self.log.views[s]);
+            out += &format!(
+                "\ns{s} {} up {}, applied {} of {}, follows {:?} in term {}; the log: {:?}, eligible {}",
+                server.id().short(),
+                server.up,
+                server.applied,
+                self.log.entries.len(),
+                view.leader,
+                view.term,
+                known.map(|k| (k.boot.map(|b| b.0 == server.core.boot()), k.out, k.returned, k.aggregators.len())),
+                newest.state.eligible().contains(&server.id()),
+            );
+        }
+        for (c, client) in self.clients.iter().enumerate() {
+            let status = client.core.status(0);
+            let vouched: Vec<_> = status.vouched_by.iter().map(zipnet_dcnet::ids::PeerId::short).collect();
+            out += &format!(
+                "\nc{c} {} up {}, {:?}, {:?}, round {}, vouched by {vouched:?}",
+                client.id().short(),
+                client.up,
+                status.phase,
+                status.why,
+                status.round
+            );
+        }
+        out
     }
 
     fn new_fresh(&mut self, c: usize) -> usize {
