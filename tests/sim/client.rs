@@ -300,6 +300,12 @@ impl World {
     ) {
         let (id, clock, life) = (self.clients[c].id(), self.clients[c].clock, self.clients[c].life);
         self.truth.sealed(c, &id, &envelope);
+        if self.plan.mutation == Some(Mutation::SameSeedTwice) && self.chance(100) {
+            self.after(1, move |w| {
+                w.crash_client(c);
+                w.start_client(c);
+            });
+        }
         let moment = clock.when(not_before.max(now)).max(self.now);
         let end = clock.when(not_after).max(moment);
         self.at(moment, move |w| {

@@ -3,6 +3,7 @@
 use crate::clock::Ms;
 use crate::net::{Net, Node};
 use crate::plan::Mutation;
+use crate::server::LAG;
 use crate::world::World;
 
 /// The longest that something stays down or cut off.
@@ -77,7 +78,7 @@ impl World {
                 let lag = self.below(3_000);
                 self.say(&format!("s{s} applies {lag} ms late"));
                 self.servers[s].lag = lag;
-                self.later(move |w| w.servers[s].lag = 0);
+                self.later(move |w| w.servers[s].lag = LAG);
             }
             15 => {
                 let disk = 5 + self.below(900);
@@ -207,7 +208,7 @@ impl World {
         self.rough = false;
         self.net = Net::calm();
         for server in &mut self.servers {
-            (server.role, server.lag, server.disk) = (None, 0, 2);
+            (server.role, server.lag, server.disk) = (None, LAG, 2);
         }
         for aggregator in &mut self.aggregators {
             aggregator.role = None;

@@ -7,6 +7,8 @@ use zipnetd::core::{Answer, Input, Refusal};
 use crate::plan::Mutation;
 use crate::world::World;
 
+/// Messages live up to so many milliseconds longer than the shortest.
+const LONGEST_TTL: u64 = 20_000;
 /// The callers' uid.
 const UID: u32 = 1_000;
 
@@ -16,7 +18,7 @@ impl World {
         let pause = 1 + self.below(2 * self.plan.message_every);
         self.after(pause, move |w| {
             if w.talking {
-                let ttl = 5_000 + w.below(40_000);
+                let ttl = 4_000 + w.below(LONGEST_TTL);
                 w.new_message(c, ttl);
             }
             w.run_caller(c);

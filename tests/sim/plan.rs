@@ -61,7 +61,7 @@ impl Plan {
         // Its own generator, so that a change here does not shift what the world draws.
         let mut rng = ChaCha20Rng::seed_from_u64(seed ^ 0x706c_616e);
         let mut below = |n: u64| rng.next_u64() % n;
-        let servers = if below(5) == 0 { 5 } else { 3 };
+        let servers = if below(8) == 0 { 5 } else { 3 };
         let clients = 4 + below(4) as usize;
         let aggregators = 1 + below(2) as usize;
         let all = below(3) == 0;

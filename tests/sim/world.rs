@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub(crate) descriptor: Descriptor,
     pub(crate) deployment: DeploymentId,
     pub(crate) log: Log,
+    /// The state after so many entries, for servers that share it.
+    pub(crate) states: BTreeMap<usize, Rc<State>>,
     pub(crate) servers: Vec<Server>,
     pub(crate) aggregators: Vec<Aggregator>,
     pub(crate) clients: Vec<Client>,
@@ -131,6 +133,7 @@ impl World {
             net: Net::calm(),
             deployment: descriptor.id(),
             log: Log::new(plan.servers),
+            states: BTreeMap::new(),
             servers: Vec::new(),
             aggregators: Vec::new(),
             clients: Vec::new(),
@@ -144,8 +147,8 @@ impl World {
         };
         for identity in identities {
             let (clock, seed) = (w.draw_clock(0), w.secret());
-            let state = State::new(w.descriptor.clone());
-            w.servers.push(Server::new(identity, policy.clone(), state, clock, &seed));
+            let (state, first) = (Rc::new(State::new(w.descriptor.clone())), w.servers.is_empty());
+            w.servers.push(Server::new(identity, policy.clone(), state, first, clock, &seed));
         }
         for identity in aggregators {
             let clock = w.draw_clock(0);
