@@ -243,8 +243,9 @@ impl World {
         let server = &mut self.servers[s];
         let now = server.clock.at(self.now);
         let actions = server.core.react(now, &server.state, server.applied as u64, leads);
-        let marks = encode(server.core.marks());
-        self.carry_out(s, actions.into(), Some(marks));
+        let marked = actions.iter().any(|action| matches!(action, Action::Mark(_)));
+        let marks = marked.then(|| encode(server.core.marks()));
+        self.carry_out(s, actions.into(), marks);
     }
 
     /// Does what the core wants, in order. `marks` is gone once they are written: one write covers those of a turn.
@@ -305,7 +306,7 @@ impl World {
 
     fn check_proposal(&mut self, s: usize, entry: &Entry) {
         let server = &self.servers[s];
-        self.truth.proposed(s, &server.state, &server.durable, entry, &self.descriptor);
+        self.truth.proposed(s, &server.durable, entry, &self.descriptor);
     }
 
     fn propose(&mut self, s: usize, entry: Entry) {

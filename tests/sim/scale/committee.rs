@@ -11,9 +11,10 @@ use zipnet_committee::state::{Stage, State};
 use zipnet_dcnet::aggregate::{Aggregate, Bitmap};
 use zipnet_dcnet::descriptor::Descriptor;
 use zipnet_dcnet::identity::Identity;
-use zipnet_dcnet::ids::PeerId;
+use zipnet_dcnet::ids::ClientId;
 use zipnet_dcnet::params::{Gossip, Params};
 use zipnet_dcnet::register::Answer;
+use zipnet_dcnet::seal::Envelope;
 use zipnet_dcnet::signed::{Signed, encode};
 use zipnet_dcnet::statement::{Vouch, vouch_digest};
 use zipnet_dcnet::wire::{AggregateCall, Event, RosterUpdate};
@@ -41,7 +42,6 @@ pub(super) struct Committee {
     pub(super) now: u64,
     applied: u64,
     folding: Folding,
-    aggregator: PeerId,
     runtime: Runtime,
     /// Milliseconds that applying took.
     applying: f64,
@@ -69,7 +69,6 @@ impl Committee {
             now: 1_000,
             applied: 0,
             folding: Folding::new(aggregator.clone(), descriptor.clone()),
-            aggregator: aggregator.peer_id(),
             runtime,
             applying: 0.0,
             proposed: vec![0; SERVERS as usize],
@@ -97,11 +96,13 @@ impl Committee {
         Entry::Vouch(Box::new(Signed::new(&self.identities[server], vouch)))
     }
 
-    pub(super) fn apply(&mut self, entry: &Entry) {
-        self.applied += 1;
-        let (result, ms) = timed(|| self.state.apply(entry));
+    /// Applies entries of the log; the milliseconds.
+    pub(super) fn apply(&mut self, entries: &[Entry]) -> f64 {
+        self.applied += entries.len() as u64;
+        let state = &mut self.state;
+        let (_, ms) = timed(|| entries.iter().for_each(|e| state.apply(e).expect("nobody lies here")));
         self.applying += ms;
-        result.expect("nobody lies here");
+        ms
     }
 
     /// One turn of a server, and its entries applied; milliseconds of the core, and whether it asks for aggregates.
@@ -114,7 +115,7 @@ impl Committee {
                 Action::Propose(Entry::Vouch(_)) => {}
                 Action::Propose(entry) => {
                     self.proposed[s] += encode(&entry).len() as u64;
-                    self.apply(&entry);
+                    self.apply(&[entry]);
                 }
                 Action::Collect { digest, .. } => {
                     let without = Bitmap::new(0);
@@ -159,16 +160,18 @@ impl Committee {
         let (mut folded, mut aggregator) = (0_u64, 0.0);
         aggregator += timed(|| self.folding.open(&header, round.roster.clone())).1;
         let roster = &round.roster;
-        let mut fold = |who, envelope| {
-            folded += 1;
-            let taken = timed(|| self.runtime.block_on(self.folding.envelope(who, envelope)));
-            taken.0.expect("nobody lies here");
-            aggregator += taken.1;
+        let mut fold = |envelopes: Vec<(ClientId, Envelope)>| {
+            folded += envelopes.len() as u64;
+            let (runtime, folding) = (&self.runtime, &self.folding);
+            let take = |(who, envelope)| {
+                runtime.block_on(folding.envelope(who, envelope)).expect("nobody lies here");
+            };
+            aggregator += timed(|| envelopes.into_iter().for_each(take)).1;
         };
         for one in sampled.iter_mut() {
             let (id, envelope, ms) = one.seal(self.now, from, &header, roster);
             client += ms;
-            fold(id, envelope);
+            fold(vec![(id, envelope)]);
         }
         let envelope_bytes = others.seal(&self.descriptor, &header.header, roster, &mut fold);
         // The servers.
@@ -219,6 +222,5 @@ impl Committee {
         (1..4).for_each(|_| drop(self.react(1)));
         row.idle_cpu = (0..4).map(|_| self.react(1).0).sum::<f64>() / 4.0;
         row.snapshot = encode(&self.state).len() as u64;
-        let _ = self.aggregator;
     }
 }

@@ -1,7 +1,11 @@
 //! What this thread used.
 
+use std::time::Duration;
+
 /// Nanoseconds of CPU of this thread so far.
 fn used() -> u64 {
+    // The kernel counts a running thread's time only now and then, but always when it goes to sleep.
+    std::thread::sleep(Duration::from_nanos(1));
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux with scheduler statistics");
     text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("a number")
 }

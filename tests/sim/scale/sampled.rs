@@ -65,7 +65,7 @@ impl Sampled {
                     let answer = core.register(committee.now, &committee.state, &Open, &request);
                     let answer = answer.expect("everybody may take part");
                     let vouch = committee.vouch(s, answer.trusted());
-                    committee.apply(&vouch);
+                    committee.apply(&[vouch]);
                     RegisterReply::Answer(Box::new(answer))
                 }
             };

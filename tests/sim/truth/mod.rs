@@ -126,6 +126,7 @@ impl Truth {
         match entry {
             Entry::Open(_) => self.rounds.opened(state),
             Entry::Fold { round, .. } => self.rounds.folded(*round, state),
+            Entry::Commitment(commitment) => self.rounds.committed(commitment.trusted().round),
             Entry::Partial(partial) => {
                 let Some(record) = self.rounds.finished(partial.trusted().round, state) else { return Ok(()) };
                 let record = record.clone();
@@ -150,7 +151,6 @@ impl Truth {
     pub(crate) fn proposed(
         &mut self,
         server: usize,
-        state: &State,
         durable: &Marks,
         entry: &Entry,
         descriptor: &Descriptor,
@@ -159,7 +159,7 @@ impl Truth {
         self.note(check);
         let check = self.pads.proposed(server, entry);
         self.note(check);
-        let check = self.rounds.may_unblind(server, entry, state, self.min_participants, descriptor);
+        let check = self.rounds.may_unblind(server, entry, self.min_participants, descriptor);
         self.note(check);
     }
 

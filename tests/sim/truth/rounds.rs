@@ -24,6 +24,8 @@ pub(super) struct Round {
     pub(super) before: Option<u64>,
     /// Whose envelopes the log's fold has, and the fold's digest.
     pub(super) fold: Option<(BTreeSet<ClientId>, [u8; 32])>,
+    /// Commitments in the log.
+    pub(super) committed: usize,
 }
 
 /// See the module.
@@ -46,7 +48,7 @@ impl Rounds {
         let Some(round) = state.round() else { return };
         let (header, roster) = (round.header.clone(), round.roster.clone());
         let before = self.records.last_key_value().map(|(round, _)| *round);
-        let new = Round { header, roster, before, fold: None };
+        let new = Round { header, roster, before, fold: None, committed: 0 };
         self.quiet += u64::from(self.is_quiet(&new));
         self.all.insert(round.header.round, new);
     }
@@ -58,6 +60,13 @@ impl Rounds {
             let entries = known.roster.entries();
             let who = fold.participants.ones().map(|i| entries[i as usize].client).collect();
             known.fold = Some((who, fold.digest()));
+        }
+    }
+
+    /// A commitment is in the log.
+    pub(super) fn committed(&mut self, round: u64) {
+        if let Some(known) = self.all.get_mut(&round) {
+            known.committed += 1;
         }
     }
 

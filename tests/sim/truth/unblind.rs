@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use zipnet_committee::entry::Entry;
-use zipnet_committee::state::State;
 use zipnet_dcnet::descriptor::Descriptor;
 use zipnet_dcnet::ids::ClientId;
 
@@ -29,7 +28,6 @@ impl Rounds {
         &self,
         server: usize,
         entry: &Entry,
-        state: &State,
         min_participants: u32,
         descriptor: &Descriptor,
     ) -> Check {
@@ -56,9 +54,8 @@ impl Rounds {
         if known.header.servers.len() < descriptor.majority() {
             return fail(format!("{} servers", known.header.servers.len()));
         }
-        let committed = state.round().filter(|r| r.header.round == round).map_or(0, |r| r.commitments.len());
-        if reveals && committed < known.header.servers.len() {
-            return fail(format!("{committed} commitments are in the log"));
+        if reveals && known.committed < known.header.servers.len() {
+            return fail(format!("{} commitments are in the log", known.committed));
         }
         Ok(())
     }
