@@ -6,7 +6,7 @@ use crate::plan::Mutation;
 use crate::server::LAG;
 use crate::world::World;
 
-/// The longest that something stays down or cut off.
+/// The longest that something stays down or cut off, but for one in twenty that stay four times as long.
 const LONGEST: Ms = 12_000;
 
 impl World {
@@ -26,7 +26,8 @@ impl World {
 
     /// After a drawn while, if faults still go on.
     fn later(&mut self, act: impl FnOnce(&mut World) + 'static) {
-        let pause = 100 + self.below(LONGEST);
+        let longest = if self.chance(50) { 4 * LONGEST } else { LONGEST };
+        let pause = 100 + self.below(longest);
         self.after(pause, move |w| {
             if w.rough {
                 act(w);

@@ -21,7 +21,7 @@ const HEARTBEAT: Ms = 150;
 /// Followers without a heartbeat for this long stand for election, plus up to as much again.
 const ELECTION: Ms = 1_000;
 /// A snapshot is made every so many entries.
-const SNAPSHOT: usize = 64;
+const SNAPSHOT: usize = 32;
 /// Who is this far behind gets a snapshot instead of entries.
 const FAR: usize = 2 * SNAPSHOT;
 
@@ -267,9 +267,6 @@ impl World {
 /// A word for an entry.
 pub(crate) fn name(entry: &Entry) -> String {
     match entry {
-        Entry::Lapse(e) => format!("lapse {}", e.trusted().server.short()),
-        Entry::Alive(e) => format!("alive {}", e.trusted().server.short()),
-        Entry::Policy(e) => format!("policy {}", e.trusted().server.short()),
         Entry::Vouch(e) => {
             let v = e.trusted();
             format!("vouch {} for {}", v.server.short(), v.client.client_id().short())
@@ -285,5 +282,7 @@ pub(crate) fn name(entry: &Entry) -> String {
             let d = e.trusted();
             format!("disclosure {} {} {}", d.round, d.server.short(), d.revealed)
         }
+        // What a server says of itself: short.
+        other => format!("{other:?}").chars().filter(|c| !c.is_whitespace()).take(200).collect(),
     }
 }
