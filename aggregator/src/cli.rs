@@ -3,19 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use zipnet_role::{Command, RoleArgs};
 
 use crate::Aggregator;
 
 /// An aggregator of a zipnet deployment.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "zipnet-aggregator", version, after_help = zipnet_role::AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     role: RoleArgs,
+}
+
+/// The definition of the command line, for the manual page and the reference.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Does what the arguments say. Here and not in the binary, so that what it runs is compiled once with this crate.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use zipnet_dcnet::ids::PeerId;
 use zipnet_role::{Command, RoleArgs};
 use zipnet_store::SledStore;
@@ -12,7 +12,7 @@ use crate::server::{Server, ServerConfig};
 
 /// A committee server of a zipnet deployment.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = false)]
+#[command(name = "zipnet-server", version, after_help = zipnet_role::AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -21,6 +21,11 @@ struct Cli {
     /// The aggregators that this server takes envelopes from.
     #[arg(long = "aggregator", env = "ZIPNET_AGGREGATORS", value_name = "PEERID", value_delimiter = ',')]
     aggregators: Vec<PeerId>,
+}
+
+/// The definition of the command line, for the manual page and the reference.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Does what the arguments say. Here and not in the binary, so that what it runs is compiled once with this crate.

@@ -4,6 +4,6 @@ mod args;
 mod keyfile;
 mod process;
 
-pub use args::{Command, RoleArgs, Setup, load_descriptor};
+pub use args::{AFTER_HELP, Command, RoleArgs, Setup, load_descriptor};
 pub use keyfile::{KeyError, create as create_key, load as load_key, load_or_create as load_or_create_key};
 pub use process::{init_log, init_metrics, shutdown_signal};

@@ -3,6 +3,7 @@
 mod bins;
 mod daemon;
 mod deployment;
+pub mod man;
 mod process;
 mod wait;
 
