@@ -39,7 +39,7 @@ struct Round {
 
 /// Why an envelope or a request for an aggregate is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// The round is not the one that is being folded.
     #[error("round {0} is not being folded")]
     NotOpen(u64),
@@ -61,7 +61,7 @@ pub(crate) enum Refused {
 }
 
 /// See the module.
-pub(crate) struct Folding {
+pub struct Folding {
     identity: Arc<Identity>,
     descriptor: Descriptor,
     deployment: DeploymentId,
@@ -75,7 +75,8 @@ pub(crate) struct Folding {
 }
 
 impl Folding {
-    pub(crate) fn new(identity: Arc<Identity>, descriptor: Descriptor) -> Self {
+    /// Folds nothing yet.
+    pub fn new(identity: Arc<Identity>, descriptor: Descriptor) -> Self {
         let deployment = descriptor.id();
         Self {
             identity,
@@ -128,7 +129,7 @@ impl Folding {
     }
 
     /// Starts folding a round whose header and roster are verified. Older rounds than the current one are ignored.
-    pub(crate) fn open(&self, signed: &SignedHeader, roster: Roster) {
+    pub fn open(&self, signed: &SignedHeader, roster: Roster) {
         let header = &signed.header;
         let mut round = self.lock();
         if round.as_ref().is_some_and(|r| r.header.round >= header.round) {
@@ -147,7 +148,10 @@ impl Folding {
     }
 
     /// Takes an envelope from the peer that is this client. One that is ahead of the header waits for it.
-    pub(crate) async fn envelope(&self, from: ClientId, envelope: Envelope) -> Result<(), Refused> {
+    ///
+    /// # Errors
+    /// [`Refused`] says why it is not taken.
+    pub async fn envelope(&self, from: ClientId, envelope: Envelope) -> Result<(), Refused> {
         let mut progress = self.progress.subscribe();
         let there = progress.wait_for(|(round, _)| *round >= envelope.round);
         // Too early for too long is refused below.
@@ -171,11 +175,10 @@ impl Folding {
     }
 
     /// The aggregate for a server of the round: when the whole roster is in, and at the latest when its time is over.
-    pub(crate) async fn aggregate(
-        &self,
-        from: PeerId,
-        call: &AggregateCall,
-    ) -> Result<Signed<Aggregate>, Refused> {
+    ///
+    /// # Errors
+    /// [`Refused`] says why there is none.
+    pub async fn aggregate(&self, from: PeerId, call: &AggregateCall) -> Result<Signed<Aggregate>, Refused> {
         let mut progress = self.progress.subscribe();
         let deadline = Instant::now() + Duration::from_millis(call.within_ms.into()).min(MAX_WAIT);
         let (number, len) = self.known(from, call, &mut progress, deadline).await?;

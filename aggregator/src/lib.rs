@@ -2,7 +2,7 @@
 //! key that could unmask anybody; it is trusted for liveness only.
 
 pub mod cli;
-mod folding;
+pub mod folding;
 mod follow;
 pub mod metrics;
 mod presence;
