@@ -1,6 +1,7 @@
 //! The round that is being folded (R5, R6).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use zipnet_dcnet::roster::Roster;
 use zipnet_dcnet::seal::Envelope;
 use zipnet_dcnet::signed::Signed;
 use zipnet_dcnet::wire::AggregateCall;
+
+use crate::metrics;
 
 /// An envelope that is ahead of the header waits at most this long for it.
 const EARLY: Duration = Duration::from_secs(1);
@@ -65,6 +68,10 @@ pub struct Folding {
     round: Mutex<Option<Round>>,
     /// Round and number of envelopes; moves with every envelope and every new round.
     progress: watch::Sender<(u64, u32)>,
+    /// The server whose events this aggregator follows.
+    following: Mutex<Option<PeerId>>,
+    /// How often the loop that follows went round.
+    turns: AtomicU64,
 }
 
 impl Folding {
@@ -77,6 +84,8 @@ impl Folding {
             deployment,
             round: Mutex::default(),
             progress: watch::Sender::new((0, 0)),
+            following: Mutex::default(),
+            turns: AtomicU64::new(0),
         }
     }
 
@@ -86,6 +95,33 @@ impl Folding {
 
     pub(crate) fn deployment(&self) -> DeploymentId {
         self.deployment
+    }
+
+    /// Notes whom it follows now.
+    pub(crate) fn follows(&self, server: Option<PeerId>) {
+        *self.following.lock().unwrap_or_else(PoisonError::into_inner) = server;
+        metrics::following(server.is_some());
+    }
+
+    /// The loop that follows the committee went round once more.
+    pub(crate) fn turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Moves while the loop turns and the round can be worked on: stands still when either is wedged.
+    pub(crate) fn turns(&self) -> u64 {
+        let _works = self.lock();
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// A line for `systemctl status`: nothing that the headers do not tell.
+    pub(crate) fn line(&self) -> String {
+        let following = *self.following.lock().unwrap_or_else(PoisonError::into_inner);
+        let (round, envelopes) = *self.progress.borrow();
+        match following {
+            Some(server) => format!("following {}: round {round}, {envelopes} envelopes", server.short()),
+            None => format!("no server reachable: round {round}"),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Round>> {
@@ -107,7 +143,7 @@ impl Folding {
             since: Instant::now(),
             cut: false,
         });
-        metrics::gauge!("zipnet_aggregator_round").set(header.round as f64);
+        metrics::round(header.round);
         self.progress.send_replace((header.round, 0));
     }
 
@@ -132,6 +168,7 @@ impl Folding {
         }
         round.fold.add(&envelope)?;
         round.envelopes.insert(envelope.index, envelope.vector);
+        metrics::envelopes(round.envelopes.len());
         // Under the lock, so that progress never goes back: an aggregate would wait for nothing, or not at all.
         self.progress.send_replace((envelope.round, round.envelopes.len() as u32));
         Ok(())
@@ -141,11 +178,7 @@ impl Folding {
     ///
     /// # Errors
     /// [`Refused`] says why there is none.
-    pub async fn aggregate(
-        &self,
-        from: PeerId,
-        call: &AggregateCall,
-    ) -> Result<Signed<Aggregate>, Refused> {
+    pub async fn aggregate(&self, from: PeerId, call: &AggregateCall) -> Result<Signed<Aggregate>, Refused> {
         let mut progress = self.progress.subscribe();
         let deadline = Instant::now() + Duration::from_millis(call.within_ms.into()).min(MAX_WAIT);
         let (number, len) = self.known(from, call, &mut progress, deadline).await?;
@@ -172,6 +205,7 @@ impl Folding {
             participants: fold.participants,
             vector: fold.vector,
         };
+        metrics::aggregate();
         Ok(Signed::new(&self.identity, aggregate))
     }
 

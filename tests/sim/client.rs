@@ -113,7 +113,8 @@ impl World {
             return;
         }
         let servers = (0..self.servers.len()).map(|s| (Node::Server(s), self.servers[s].id()));
-        let aggregators = (0..self.aggregators.len()).map(|a| (Node::Aggregator(a), self.aggregators[a].id()));
+        let aggregators =
+            (0..self.aggregators.len()).map(|a| (Node::Aggregator(a), self.aggregators[a].id()));
         for (node, peer) in servers.chain(aggregators).collect::<Vec<_>>() {
             let up = self.is_up(node) && self.net.linked(Node::Client(c), node);
             if self.clients[c].links.insert(node, up).unwrap_or(false) != up {

@@ -92,8 +92,7 @@ fn merge_from(w: &mut World, job: &Rc<RefCell<Job>>, n: usize) {
         drop(j);
         return merge_from(w, job, n + 1);
     }
-    let call =
-        AggregateCall { without: j.fold.participants.clone(), within_ms: 0, ..j.call.clone() };
+    let call = AggregateCall { without: j.fold.participants.clone(), within_ms: 0, ..j.call.clone() };
     let (server, aggregator) = (j.server, j.header.aggregators[n]);
     drop(j);
     let job = job.clone();

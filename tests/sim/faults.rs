@@ -162,8 +162,7 @@ impl World {
 
     /// All nodes on two sides.
     fn split(&mut self) {
-        let (left, right): (Vec<Node>, Vec<Node>) =
-            self.nodes().into_iter().partition(|_| self.rng_bit());
+        let (left, right): (Vec<Node>, Vec<Node>) = self.nodes().into_iter().partition(|_| self.rng_bit());
         self.say(&format!("split: {}", left.iter().map(|n| format!("{n} ")).collect::<String>()));
         let pairs = left.iter().flat_map(|l| right.iter().flat_map(move |r| [(*l, *r), (*r, *l)]));
         self.block(pairs.collect());
@@ -196,9 +195,9 @@ impl World {
         let others: Vec<usize> = (0..self.servers.len()).filter(|o| *o != s).collect();
         let clients = 0..self.clients.len();
         let pairs = clients.flat_map(|c| {
-            others.iter().flat_map(move |o| {
-                [(Node::Client(c), Node::Server(*o)), (Node::Server(*o), Node::Client(c))]
-            })
+            others
+                .iter()
+                .flat_map(move |o| [(Node::Client(c), Node::Server(*o)), (Node::Server(*o), Node::Client(c))])
         });
         self.block(pairs.collect());
     }
@@ -219,7 +218,9 @@ impl World {
         }
         for c in 0..self.clients.len() {
             self.feed(c, zipnetd::core::Input::SetPaused(false));
-            if self.clients[c].up && self.clients[c].core.status(0).phase == zipnetd::core::status::Phase::Stopping {
+            if self.clients[c].up
+                && self.clients[c].core.status(0).phase == zipnetd::core::status::Phase::Stopping
+            {
                 self.crash_client(c);
             }
         }

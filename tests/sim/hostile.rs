@@ -108,8 +108,7 @@ impl AggregatorRole {
 impl ClientRole {
     /// One of them, from a number below 100.
     pub(crate) fn draw(n: u64) -> Self {
-        let roles =
-            [Self::NoisyCells, Self::NoisySlots, Self::Equivocates, Self::OtherIndex, Self::Short];
+        let roles = [Self::NoisyCells, Self::NoisySlots, Self::Equivocates, Self::OtherIndex, Self::Short];
         roles[n as usize % roles.len()]
     }
 }
@@ -153,17 +152,18 @@ impl World {
             }
             (ServerRole::Noise(kept), Entry::Commitment(commitment)) => {
                 let c = commitment.trusted();
-                let partial = kept.filter(|p| p.aggregate_digest == c.aggregate_digest).unwrap_or_else(|| {
-                    Box::new(Partial {
-                        deployment: c.deployment,
-                        round: c.round,
-                        server: c.server,
-                        header_digest: c.header_digest,
-                        aggregate_digest: c.aggregate_digest,
-                        nonce: *self.secret(),
-                        vector: self.noise(self.plan.params.vector_bytes()),
-                    })
-                });
+                let partial =
+                    kept.filter(|p| p.aggregate_digest == c.aggregate_digest).unwrap_or_else(|| {
+                        Box::new(Partial {
+                            deployment: c.deployment,
+                            round: c.round,
+                            server: c.server,
+                            header_digest: c.header_digest,
+                            aggregate_digest: c.aggregate_digest,
+                            nonce: *self.secret(),
+                            vector: self.noise(self.plan.params.vector_bytes()),
+                        })
+                    });
                 let commitment = Commitment { commitment: partial.commitment(), ..c.clone() };
                 self.servers[s].role = Some(ServerRole::Noise(Some(partial)));
                 vec![Entry::Commitment(Signed::new(&identity, commitment))]

@@ -74,7 +74,9 @@ impl World {
     }
 
     fn push(&mut self, s: usize, node: Node, event: Rc<Event>) {
-        let Some((id, last)) = self.servers[s].hub.listeners.get(&node).map(|l| (l.id, l.last)) else { return };
+        let Some((id, last)) = self.servers[s].hub.listeners.get(&node).map(|l| (l.id, l.last)) else {
+            return;
+        };
         let arrives = self.frame(Node::Server(s), node, last, move |w| w.heard(node, s, id, &event));
         match arrives {
             Some(last) => {

@@ -165,7 +165,9 @@ impl World {
 
     /// The leader of `term` commits what is ready, if it reaches a majority.
     fn commit(&mut self, term: u64) {
-        let Some(leader) = self.log.leader.filter(|l| self.log.term == term && self.servers[*l].up) else { return };
+        let Some(leader) = self.log.leader.filter(|l| self.log.term == term && self.servers[*l].up) else {
+            return;
+        };
         let others = (0..self.servers.len()).filter(|s| *s != leader && self.servers[*s].up);
         let mut reached: Vec<usize> =
             others.filter(|s| self.net.linked(Node::Server(leader), Node::Server(*s))).collect();
@@ -230,7 +232,9 @@ impl World {
                 && self.log.views[*voter].have <= self.log.views[candidate].have
                 && !(hears && patient)
         });
-        if votes.count() < self.descriptor.majority() || self.log.views[candidate].have < self.log.entries.len() {
+        if votes.count() < self.descriptor.majority()
+            || self.log.views[candidate].have < self.log.entries.len()
+        {
             return self.say(&format!("s{candidate} is not elected"));
         }
         let survive = self.below(self.log.waiting.len() as u64 + 1) as usize;
@@ -250,6 +254,16 @@ impl World {
         }
         self.at(ready, move |w| w.commit(term));
         self.wake(candidate);
+    }
+
+    /// A leader that knows no way to an aggregator lets somebody else lead: it stays silent until then.
+    pub(crate) fn step_back(&mut self, server: usize) {
+        if self.log.leader == Some(server) {
+            self.log.leader = None;
+            self.log.views[server].leader = None;
+            self.lose_patience_later(server);
+            self.say(&format!("s{server} steps back"));
+        }
     }
 
     /// What the log's server keeps over a crash: its entries. That it leads, it does not.

@@ -79,7 +79,12 @@ impl World {
                 self.log.entries.len(),
                 view.leader,
                 view.term,
-                known.map(|k| (k.boot.map(|b| b.0 == server.core.boot()), k.out, k.returned, k.aggregators.len())),
+                known.map(|k| (
+                    k.boot.map(|b| b.0 == server.core.boot()),
+                    k.out,
+                    k.returned,
+                    k.aggregators.len()
+                )),
                 newest.state.eligible().contains(&server.id()),
             );
         }
@@ -126,6 +131,8 @@ impl World {
 
     fn check_signatures(&self, s: usize, signed: &SignedRecord) -> Result<(), Violation> {
         let checked = signed.verify(&self.descriptor, &self.deployment);
-        checked.map(drop).map_err(|e| Violation::new("no fork", format!("a reader refuses the log of s{s}: {e}")))
+        checked
+            .map(drop)
+            .map_err(|e| Violation::new("no fork", format!("a reader refuses the log of s{s}: {e}")))
     }
 }

@@ -273,6 +273,7 @@ impl World {
                     self.say(&format!("s{s} campaigns"));
                     self.stand(s, false);
                 }
+                Action::StepBack => self.step_back(s),
             }
         }
         let retain = u64::from(self.plan.params.retain);
@@ -357,7 +358,8 @@ impl World {
         server.up = true;
         server.woken = false;
         server.load_marks();
-        server.core = Core::new(server.identity.clone(), server.policy.clone(), server.durable.clone(), &seed);
+        server.core =
+            Core::new(server.identity.clone(), server.policy.clone(), server.durable.clone(), &seed);
         server.hub = Hub::default();
         server.state = Rc::new(State::new(self.descriptor.clone()));
         server.own = true;

@@ -122,7 +122,8 @@ impl World {
         let aggregators: Vec<_> =
             (0..plan.aggregators).map(|_| Arc::new(Identity::from_seed(secret()))).collect();
         let policy: Vec<_> = aggregators.iter().map(|a| a.peer_id()).collect();
-        let descriptor = Descriptor::new("sim", plan.params.clone(), ids).expect("the plan's parameters hold");
+        let descriptor =
+            Descriptor::new("sim", plan.params.clone(), ids).expect("the plan's parameters hold");
         let mut w = Self {
             now: 0,
             rng,

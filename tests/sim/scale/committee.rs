@@ -121,7 +121,7 @@ impl Committee {
                     let without = Bitmap::new(0);
                     call = Some(AggregateCall { header_digest: digest, within_ms: 0, without });
                 }
-                Action::Mark(_) | Action::Campaign => {}
+                Action::Mark(_) | Action::Campaign | Action::StepBack => {}
             }
         }
         (ms, call)
@@ -141,7 +141,10 @@ impl Committee {
                 }
             }
         }
-        panic!("stage {stage:?} is not reached: {:?}", self.state.round().map(|r| (r.stage(), r.doomed.clone())));
+        panic!(
+            "stage {stage:?} is not reached: {:?}",
+            self.state.round().map(|r| (r.stage(), r.doomed.clone()))
+        );
     }
 
     /// A round, from its opening to its signed record.

@@ -6,7 +6,8 @@ use std::time::Duration;
 fn used() -> u64 {
     // The kernel counts a running thread's time only now and then, but always when it goes to sleep.
     std::thread::sleep(Duration::from_nanos(1));
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux with scheduler statistics");
+    let text =
+        std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux with scheduler statistics");
     text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("a number")
 }
 

@@ -69,13 +69,15 @@ impl Others {
             let (requests, asking) = timed(|| all.iter().enumerate().map(request).collect::<Vec<_>>());
             let bytes = requests.first().map_or(0, |r| encode(&r.1).len() as u64);
             let (answers, server_ms) = timed(|| {
-                let answer = |r: &(Pending, _)| core.register(now, state, &Open, &r.1).expect("there is room");
+                let answer =
+                    |r: &(Pending, _)| core.register(now, state, &Open, &r.1).expect("there is room");
                 requests.iter().map(answer).collect::<Vec<_>>()
             });
             let pendings = requests.into_iter().map(|(pending, _)| pending);
             let (chains, finishing) = timed(|| {
                 let some = all.iter().zip(pendings).zip(&answers).take(real);
-                some.map(|((other, p), answer)| p.finish(&other.identity, answer).expect("it fits").0).collect()
+                some.map(|((other, p), answer)| p.finish(&other.identity, answer).expect("it fits").0)
+                    .collect()
             });
             let bytes = bytes + answers.first().map_or(0, |a| encode(a).len() as u64);
             let client_ms = asking / n as f64 + finishing / real as f64;

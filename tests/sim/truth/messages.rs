@@ -56,7 +56,15 @@ impl Messages {
         payload.extend_from_slice(&(number as u32).to_be_bytes());
         payload.truncate(8);
         self.by_payload.insert(payload.clone(), number);
-        let new = Message { client, payload, ttl_ms, id: None, cancelled: false, seen: None, published: Vec::new() };
+        let new = Message {
+            client,
+            payload,
+            ttl_ms,
+            id: None,
+            cancelled: false,
+            seen: None,
+            published: Vec::new(),
+        };
         self.all.push(new);
         number
     }
@@ -173,11 +181,15 @@ fn ended(message: &Message, number: usize, core: &Core, rounds: &Rounds) -> Resu
             if held {
                 return Ok(Some(view.state));
             }
-            let text = format!("c{c} says that message {number} is published in round {round}, and it is not");
+            let text =
+                format!("c{c} says that message {number} is published in round {round}, and it is not");
             Err(Violation::new(KEPT, text))
         }
         State::Expired | State::Cancelled if !message.published.is_empty() => {
-            let text = format!("message {number} of c{c} is in record {:?}, and {:?}", message.published, view.state);
+            let text = format!(
+                "message {number} of c{c} is in record {:?}, and {:?}",
+                message.published, view.state
+            );
             Err(Violation::new(ONCE, text))
         }
         state => Ok(Some(state)),

@@ -128,7 +128,9 @@ impl Truth {
             Entry::Fold { round, .. } => self.rounds.folded(*round, state),
             Entry::Commitment(commitment) => self.rounds.committed(commitment.trusted().round),
             Entry::Partial(partial) => {
-                let Some(record) = self.rounds.finished(partial.trusted().round, state) else { return Ok(()) };
+                let Some(record) = self.rounds.finished(partial.trusted().round, state) else {
+                    return Ok(());
+                };
                 let record = record.clone();
                 self.messages.record(&record)?;
                 self.rounds.check_talk(&record, &self.descriptor.params, &self.messages)?;
@@ -142,7 +144,8 @@ impl Truth {
     pub(crate) fn snapshot(&mut self, index: usize, server: usize, bytes: &[u8]) {
         let first = self.snapshots.entry(index).or_insert_with(|| bytes.to_vec());
         if *first != bytes {
-            let text = format!("the state of s{server} after {index} entries is another one than the first's");
+            let text =
+                format!("the state of s{server} after {index} entries is another one than the first's");
             self.note(Err(Violation::new("no fork", text)));
         }
     }
@@ -227,9 +230,8 @@ impl Truth {
     /// What the run was like, as far as this knows.
     pub(crate) fn summary(&self) -> Summary {
         let all = &self.messages.all;
-        let ended = |state: &MessageState| {
-            all.iter().filter(|m| m.seen.as_ref() == Some(state)).count() as u64
-        };
+        let ended =
+            |state: &MessageState| all.iter().filter(|m| m.seen.as_ref() == Some(state)).count() as u64;
         Summary {
             opened: self.opened(),
             finals: self.rounds.finals(),

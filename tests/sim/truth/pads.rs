@@ -24,7 +24,13 @@ pub(super) struct Pads {
 }
 
 impl Pads {
-    pub(super) fn sealed(&mut self, client: usize, id: &ClientId, envelope: &Envelope, rounds: &Rounds) -> Check {
+    pub(super) fn sealed(
+        &mut self,
+        client: usize,
+        id: &ClientId,
+        envelope: &Envelope,
+        rounds: &Rounds,
+    ) -> Check {
         let fail = |what: &str| {
             Err(Violation::new(NAME, format!("c{client} seals {what} for round {}", envelope.round)))
         };
@@ -46,7 +52,9 @@ impl Pads {
             Entry::Commitment(c) => {
                 (&mut self.commitments, c.trusted().round, c.trusted().server, encode(c), "commitments")
             }
-            Entry::Partial(p) => (&mut self.partials, p.trusted().round, p.trusted().server, encode(p), "partials"),
+            Entry::Partial(p) => {
+                (&mut self.partials, p.trusted().round, p.trusted().server, encode(p), "partials")
+            }
             _ => return Ok(()),
         };
         // Of another fold or nonce: the pads were taken twice.

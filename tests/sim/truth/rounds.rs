@@ -110,7 +110,9 @@ impl Rounds {
     /// R8, read anew: the header's record is not that of the round just before, or its servers differ.
     pub(super) fn is_quiet(&self, round: &Round) -> bool {
         let before = round.before.and_then(|r| self.all.get(&r));
-        before.is_none_or(|b| b.header.round + 1 != round.header.round || b.header.servers != round.header.servers)
+        before.is_none_or(|b| {
+            b.header.round + 1 != round.header.round || b.header.servers != round.header.servers
+        })
     }
 
     /// An honest client's message is only in a round that is not quiet, of m servers, on top of a record with enough

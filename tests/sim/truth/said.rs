@@ -22,9 +22,8 @@ pub(super) struct Said {
 
 impl Said {
     pub(super) fn proposed(&mut self, server: usize, durable: &Marks, entry: &Entry) -> Check {
-        let fail = |what: &str, round: u64| {
-            Err(Violation::new(NAME, format!("s{server}, round {round}: {what}")))
-        };
+        let fail =
+            |what: &str, round: u64| Err(Violation::new(NAME, format!("s{server}, round {round}: {what}")));
         match entry {
             Entry::HeaderSignature(s) => {
                 // Ed25519 is deterministic: another signature is one of another header.

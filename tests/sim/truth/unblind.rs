@@ -36,9 +36,8 @@ impl Rounds {
             Entry::Partial(p) => (p.trusted().round, p.trusted().aggregate_digest, true),
             _ => return Ok(()),
         };
-        let fail = |what: String| {
-            Err(Violation::new(NAME, format!("s{server} unblinds round {round}: {what}")))
-        };
+        let fail =
+            |what: String| Err(Violation::new(NAME, format!("s{server} unblinds round {round}: {what}")));
         let Some(known) = self.all.get(&round) else { return fail("it was never opened".to_owned()) };
         let Some((now, fold)) = &known.fold else { return fail("the log has no fold of it".to_owned()) };
         if *fold != digest {

@@ -55,9 +55,11 @@ fn a_server_that_restarted_unheard_is_registered_with_anew() {
     world.rounds(2);
     assert_eq!(world.record(world.opened).count(), 5);
     assert_eq!(session(&world), 3);
-    assert!(world.clients.iter().all(|c| {
-        c.notices.iter().filter(|n| matches!(n, Notice::SessionStarted { .. })).count() == 1
-    }));
+    assert!(
+        world.clients.iter().all(|c| {
+            c.notices.iter().filter(|n| matches!(n, Notice::SessionStarted { .. })).count() == 1
+        })
+    );
 }
 
 #[test]
