@@ -14,7 +14,7 @@ END
 cd /test/debs/old
 docs server-key >keygen
 SERVER1=$(tail -1 keygen)
-refused 1 'identity.key' runuser -u zipnet-server -- zipnet-server --state-dir /var/lib/zipnet-server keygen
+refused 2 'identity.key' runuser -u zipnet-server -- zipnet-server --state-dir /var/lib/zipnet-server keygen
 for n in 2 3; do
   name=zipnet-server-$n
   install -d -o zipnet-server -g zipnet-server -m 700 /var/lib/$name
