@@ -70,7 +70,10 @@ const AGGREGATOR_FILES: &[Item] = &[
 const ROLE_ENVIRONMENT: &[Item] =
     &[("RUST_LOG", "What is logged to standard error, as info or zipnet_committee=debug,info.")];
 
-const ROLE_SIGNALS: &[Item] = &[("SIGTERM, SIGINT", "Leaves within 20 seconds and ends with code 0.")];
+const ROLE_SIGNALS: &[Item] = &[
+    ("SIGTERM, SIGINT", "Leaves the rounds, so that none is lost, and ends with code 0, within 48 seconds."),
+    ("a second SIGTERM or SIGINT", "Ends now, with 128 + its number."),
+];
 
 fn more(name: &str) -> Option<More> {
     Some(match name {

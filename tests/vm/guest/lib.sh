@@ -5,6 +5,12 @@ RELAY=http://$ADDR:3340
 # In software a machine is some twenty times slower than the one it runs on.
 LONG=300
 
+# The cover nodes by template.
+NODES='second one two three'
+# What parts leave for those after them, across the reboot.
+[ ! -e /test/remembered ] || . /test/remembered
+remember() { declare -p "$@" >>/test/remembered; }
+
 say() { printf 'TEST: %s\n' "$*"; }
 
 fail() {
@@ -54,6 +60,7 @@ another_pid() {
   pid=$(main_pid "$1")
   [ "$pid" != 0 ] && [ "$pid" != "$2" ]
 }
+all_servers() { [ "$(status '.servers | length')" = 3 ] && ready; }
 ready() { [ "$(status .state "${1:-}")" = ready ]; }
 
 # The commands of a page of docs/, as they stand there; variables stand for what differs.

@@ -162,6 +162,7 @@ impl Core {
         self.leave_out();
         let before = std::mem::replace(&mut self.rounds.last, round);
         self.rounds.roll.header(&self.cfg.descriptor.servers, &signed.header, self.now);
+        self.registrar.named(&signed.header.servers, self.now, &mut self.draw);
         self.ledger.header(&signed, digest);
         let prev = signed.header.prev;
         self.rounds.prev = Some(prev);
@@ -298,8 +299,11 @@ impl Core {
                     self.out.push(Output::Notice(Notice::Unregistered { round }));
                 }
                 let vouched = header.servers.iter().all(|s| self.registrar.vouch(s).is_some());
-                if vouched && skip != Skip::NoRoster && self.pace.unlisted() {
-                    self.new_session();
+                if vouched && skip != Skip::NoRoster {
+                    self.registrar.doubt(self.now);
+                    if self.pace.unlisted() {
+                        self.new_session();
+                    }
                 }
             }
         }

@@ -1,6 +1,7 @@
 # Who is in the group may send, who is not may not.
 refused 4 'zipnet' as alice zipnetctl send "not yet"
-adduser --quiet alice zipnet
+NAME=alice
+docs adduser >/dev/null
 as alice zipnetctl send --wait --timeout 5m "hello from alice" || fail "alice cannot send"
 [ "$(published 'hello from alice')" = 1 ] || fail "it is in the log $(published 'hello from alice') times"
 refused 4 'zipnet' as mallory zipnetctl send "hello from mallory"

@@ -3,7 +3,11 @@ systemctl stop zipnet-aggregator
 id=$(as alice zipnetctl send --ttl 1h "survives the upgrade")
 sums=$(sha256sum /etc/zipnet/*.toml /etc/default/zipnet-*)
 pid=$(main_pid zipnetd)
-apt-get install -y -q /test/debs/new/*.deb >/var/log/upgrade.log 2>&1 || { tail -20 /var/log/upgrade.log; fail "the upgrade"; }
+cd /test/debs/new
+for PACKAGE in *.deb; do
+  docs upgrade >/var/log/upgrade.log 2>&1 || { tail -20 /var/log/upgrade.log; fail "the upgrade of $PACKAGE"; }
+done
+cd - >/dev/null
 dpkg -s zipnetd | grep -q '^Version: .*next' || fail "the version is $(dpkg -s zipnetd | grep Version)"
 until_ok $LONG "the daemon was restarted" another_pid zipnetd "$pid"
 [ "$sums" = "$(sha256sum /etc/zipnet/*.toml /etc/default/zipnet-*)" ] || fail "the upgrade changed settings"

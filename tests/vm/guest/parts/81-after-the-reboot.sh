@@ -6,6 +6,6 @@ is "$(cat rebooted)" queued || fail "the message is $(state "$(cat rebooted)")"
 systemctl enable --quiet --now zipnet-aggregator
 until_ok $LONG "it is published" is "$(cat rebooted)" published
 [ "$(published 'survives the reboot')" = 1 ] || fail "it is in the log $(published 'survives the reboot') times"
-for node in one two three four; do
+for node in $NODES; do
   until_ok $LONG "$node is ready" ready /run/zipnet/$node.sock
 done
