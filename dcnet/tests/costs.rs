@@ -128,12 +128,16 @@ fn thousands(n: u64) -> String {
 
 /// Whole seconds where they are.
 fn seconds(ms: u64) -> String {
-    if ms % 1_000 == 0 { format!("{} s", ms / 1_000) } else { format!("{:.1} s", ms as f64 / 1_000.0) }
+    if ms.is_multiple_of(1_000) {
+        format!("{} s", ms / 1_000)
+    } else {
+        format!("{:.1} s", ms as f64 / 1_000.0)
+    }
 }
 
 /// The fewest participants with which clients talk: less the slack they are `min_anonymity` (R8, R9).
 fn fewest(min_anonymity: u32) -> u32 {
-    (min_anonymity..).find(|n| n - slack(*n) >= min_anonymity).unwrap()
+    (min_anonymity..2 * min_anonymity).find(|n| n - slack(*n) >= min_anonymity).unwrap()
 }
 
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {

@@ -50,7 +50,7 @@ struct Progress<'a> {
 #[derive(Serialize)]
 struct Problem<'a> {
     round: u64,
-    problem: &'a str,
+    what: &'a str,
     text: &'a str,
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn verify(args: Args, context: &mut Context) -> Result<(), Fail
 fn tell(problem: &LogProblem, context: &mut Context) -> Result<(), Failure> {
     let LogProblem { round, what, text } = problem;
     if context.out.json() {
-        return context.out.object(&Problem { round: *round, problem: what, text });
+        return context.out.object(&Problem { round: *round, what, text });
     }
     context.out.line(&format!("round {round}: {}", text::tame(text)))
 }

@@ -64,7 +64,7 @@ fn problems_are_told_as_they_are_found_and_end_with_code_1() {
         ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 5);
     assert_eq!((&lines[0]["last_digest"], &lines[0]["problems"]), (&().into(), &0.into()));
-    assert_eq!((&lines[1]["round"], &lines[1]["problem"]), (&7.into(), &"Signature".into()));
+    assert_eq!((&lines[1]["round"], &lines[1]["what"]), (&7.into(), &"Signature".into()));
     assert_eq!((&lines[4]["next_round"], &lines[4]["problems"]), (&129.into(), &2.into()));
     let error: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
     assert_eq!(error["reason"], "InvalidLog");

@@ -226,7 +226,11 @@ fn is_server(descriptor: &Descriptor, peer: &PeerId) -> bool {
 }
 
 fn hex(digest: &RecordDigest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write as _;
+    digest.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("invariant: writing to a string works");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -110,7 +110,9 @@ fn unit(name: &str) -> BTreeMap<String, String> {
     for line in text.lines().filter(|line| !line.starts_with(['#', '[']) && !line.is_empty()) {
         let (setting, value) = line.split_once('=').unwrap_or_else(|| panic!("{name}: `{line}`"));
         let value = if value.is_empty() { "none" } else { value };
-        out.entry(setting.to_owned()).and_modify(|v| *v += &format!("; {value}")).or_insert(value.to_owned());
+        out.entry(setting.to_owned())
+            .and_modify(|v| *v = [v, "; ", value].concat())
+            .or_insert(value.to_owned());
     }
     out
 }
