@@ -49,7 +49,9 @@ fn restarting_servers_and_aggregator_one_after_the_other_loses_no_round_and_no_m
     assert_eq!(published.len(), 4, "each once");
     for (process, seen) in deployment.processes().zip(seen) {
         let log = process.log();
-        let bad = |l: &&str| l.contains("round abandoned") || l.contains("leaving although") || l.contains("leaving without");
+        let bad = |l: &&str| {
+            l.contains("round abandoned") || l.contains("leaving although") || l.contains("leaving without")
+        };
         let lines: Vec<_> = log[seen..].lines().filter(bad).collect();
         assert!(lines.is_empty(), "{}: {lines:#?}", process.name());
     }
