@@ -20,7 +20,7 @@ pub enum Exit {
 }
 
 /// What a second signal adds to its number.
-const SIGNALLED: i32 = 128;
+const SIGNALLED: u8 = 128;
 
 /// Why the program ends by itself.
 pub struct Failure {
@@ -75,14 +75,14 @@ pub enum Ended {
     /// As asked.
     Done,
     /// At once, by a second signal with this number.
-    Signal(i32),
+    Signal(u8),
 }
 
 /// The exit code of `program`; says why on standard error when it failed.
 pub fn exit(program: &str, result: Result<Ended, Failure>) -> ExitCode {
     match result {
         Ok(Ended::Done) => ExitCode::SUCCESS,
-        Ok(Ended::Signal(number)) => ExitCode::from((SIGNALLED + number) as u8),
+        Ok(Ended::Signal(number)) => ExitCode::from(SIGNALLED + number),
         Err(failure) => {
             eprintln!("{program}: {}", failure.line());
             ExitCode::from(failure.exit() as u8)

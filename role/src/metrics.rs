@@ -124,13 +124,13 @@ pub fn rendered(list: &'static [Metric], record: impl FnOnce()) -> String {
 
 /// The table of docs/metrics.md.
 pub fn table(list: &[Metric]) -> String {
-    let mut out = "| name | kind | label | meaning |\n| --- | --- | --- | --- |\n".to_owned();
-    for metric in list {
+    let row = |metric: &Metric| {
         let kind = if metric.kind == Kind::Counter { "counter" } else { "gauge" };
         let label = metric.label.map_or(String::new(), |label| format!("`{label}`"));
-        out += &format!("| `{}` | {kind} | {label} | {} |\n", metric.name, metric.text);
-    }
-    out
+        format!("| `{}` | {kind} | {label} | {} |\n", metric.name, metric.text)
+    };
+    let head = "| name | kind | label | meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    head + &list.iter().map(row).collect::<String>()
 }
 
 #[cfg(test)]

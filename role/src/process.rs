@@ -17,6 +17,9 @@ pub fn init_log(directives: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
+const SIGINT: u8 = 2;
+const SIGTERM: u8 = 15;
+
 /// SIGTERM and SIGINT.
 pub struct Signals {
     term: Signal,
@@ -34,10 +37,10 @@ impl Signals {
     }
 
     /// The number of the next one.
-    pub async fn next(&mut self) -> i32 {
+    pub async fn next(&mut self) -> u8 {
         tokio::select! {
-            _ = self.term.recv() => SignalKind::terminate().as_raw_value(),
-            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            _ = self.term.recv() => SIGTERM,
+            _ = self.interrupt.recv() => SIGINT,
         }
     }
 }

@@ -16,6 +16,10 @@ pub const STEP_BACK_MAX: u64 = 64;
 /// What an aggregator says about leaving is believed for this long, in milliseconds: it could not say that it is back.
 pub const AWAY_MS: u64 = 600_000;
 
+/// An aggregator that said that it leaves is out for at least this long, in milliseconds: one that goes and comes all the
+/// time must not void every header that is about to be opened.
+pub const MIN_AWAY_MS: u64 = 5_000;
+
 impl Core {
     /// Notes how the last round fared that this server collected for.
     pub(super) fn note_fruit(&mut self, state: &State) {
@@ -50,13 +54,15 @@ impl Core {
     /// is back, for [`AWAY_MS`] at most.
     pub fn aggregator_leaves(&mut self, now: u64, aggregator: PeerId) {
         if self.aggregators.contains(&aggregator) {
-            self.away.insert(aggregator, now + AWAY_MS);
+            self.away.insert(aggregator, (now + MIN_AWAY_MS, now + AWAY_MS));
         }
     }
 
     /// An aggregator says that it is here.
     pub fn aggregator_is_here(&mut self, aggregator: &PeerId) {
-        self.away.remove(aggregator);
+        if let Some((earliest, until)) = self.away.get_mut(aggregator) {
+            *until = *earliest;
+        }
     }
 
     /// Whether no round needs this aggregator any more because of this server: its policy in the log is without it,
@@ -69,7 +75,7 @@ impl Core {
 
     /// The aggregators that it takes envelopes from now.
     pub(super) fn policy(&mut self, now: u64) -> Vec<PeerId> {
-        self.away.retain(|_, until| now < *until);
+        self.away.retain(|_, (_, until)| now < *until);
         self.aggregators.iter().filter(|a| !self.away.contains_key(a)).copied().collect()
     }
 }

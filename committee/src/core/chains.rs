@@ -76,7 +76,7 @@ impl Chains {
 
     /// What to vouch for now: who, which session, and what the vouch says. Each is given again after [`REPEAT_MS`] if
     /// it is not in the log, behind all the others that wait.
-    pub(super) fn to_vouch(
+    pub(super) fn next_vouches(
         &mut self,
         now: u64,
         state: &State,

@@ -63,7 +63,7 @@ impl Core {
             return;
         }
         let (deployment, boot) = (state.deployment(), self.boot);
-        for (client, session, digest) in self.chains.to_vouch(now, state, &me) {
+        for (client, session, digest) in self.chains.next_vouches(now, state, &me) {
             let vouch = Vouch { deployment, server: me, boot, client, session, digest };
             out.push(Action::Propose(Entry::Vouch(Box::new(Signed::new(&self.identity, vouch)))));
         }

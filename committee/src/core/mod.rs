@@ -25,7 +25,7 @@ use zipnet_dcnet::ids::{Bundle, HeaderDigest, PeerId};
 use zipnet_dcnet::partial::Partial;
 use zipnet_dcnet::signed::Signed;
 
-pub use away::{AWAY_MS, FRUITLESS_ROUNDS, STEP_BACK_MAX, STEP_BACK_MIN};
+pub use away::{AWAY_MS, FRUITLESS_ROUNDS, MIN_AWAY_MS, STEP_BACK_MAX, STEP_BACK_MIN};
 pub use chains::{Chains, MAX_SESSIONS};
 pub use marks::{Mark, Marks};
 pub use register::{Admission, Open, RegisterRefused};
@@ -121,8 +121,8 @@ pub struct Core {
     /// Since when a round could be opened only with other servers than those that are eligible.
     short_since: Option<u64>,
     fruitless: Fruitless,
-    /// Aggregators that said that they leave, and until when that is believed.
-    away: BTreeMap<PeerId, u64>,
+    /// Aggregators that said that they leave: until when they are out whatever they say, and until when that is believed.
+    away: BTreeMap<PeerId, (u64, u64)>,
     /// This server is about to stop.
     leaving: bool,
     /// The last look for a header to open that found none: how far the log was, and when.

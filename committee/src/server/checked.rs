@@ -49,9 +49,13 @@ pub(super) fn check(descriptor: &Descriptor, gap: &Gap, items: Vec<Ended>) -> Re
     // How many of `kept` are certain.
     let mut certain = 0;
     for ended in items.into_iter().rev() {
+        if ended.round() >= next {
+            // Above the gap.
+            continue;
+        }
         if ended.round() < gap.down_to || ended.round() + 1 != next {
-            // Above the gap, below it, or after a hole.
-            if ended.round() >= next { continue } else { break }
+            // Below it, or after a hole.
+            break;
         }
         next = ended.round();
         let sure = match &ended {

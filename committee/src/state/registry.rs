@@ -1,11 +1,12 @@
 //! Who has registered: sessions and their vouches (R2, R4).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use zipnet_dcnet::ids::{ClientId, PeerId, Session};
 use zipnet_dcnet::params::majority;
-use zipnet_dcnet::roster::{Entry, MAX_ROSTER, Roster};
+use zipnet_dcnet::roster::{self, MAX_ROSTER, Roster};
 use zipnet_dcnet::statement::Vouch;
 
 use super::Refused;
@@ -129,8 +130,8 @@ impl Registry {
         if client.confirmed {
             let places = std::mem::take(&mut client.places);
             self.leave_lines(&places);
-        } else if !client.places.contains_key(&vouch.server) {
-            client.places.insert(vouch.server, self.next);
+        } else if let Entry::Vacant(place) = client.places.entry(vouch.server) {
+            place.insert(self.next);
             self.lines.entry(vouch.server).or_default().insert(self.next, id);
             self.next += 1;
             self.keep_quota(&vouch.server);
@@ -221,7 +222,7 @@ impl Registry {
             client.sessions.iter().rev().find_map(|s| {
                 let vouches =
                     servers.iter().map(|server| s.vouches.get(server).copied()).collect::<Option<_>>()?;
-                Some(Entry { client: *id, session: s.session, vouches })
+                Some(roster::Entry { client: *id, session: s.session, vouches })
             })
         };
         Roster::new(self.clients.iter().filter_map(entry).collect())
@@ -229,7 +230,7 @@ impl Registry {
     }
 
     /// Whether the server vouches for a session of this entry's client.
-    pub fn is_vouched(&self, entry: &Entry, server: &PeerId) -> bool {
+    pub fn is_vouched(&self, entry: &roster::Entry, server: &PeerId) -> bool {
         let sessions = self.clients.get(&entry.client).into_iter().flat_map(|client| &client.sessions);
         sessions.into_iter().any(|s| s.vouches.contains_key(server))
     }

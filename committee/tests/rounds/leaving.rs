@@ -1,6 +1,6 @@
 //! Servers and aggregators that stop in good order (section 7).
 
-use zipnet_committee::core::AWAY_MS;
+use zipnet_committee::core::{AWAY_MS, MIN_AWAY_MS};
 use zipnet_committee::entry::{Entry, Leave};
 use zipnet_committee::state::{RETURN_ROUNDS, Refused, Stage};
 use zipnet_dcnet::signed::Signed;
@@ -144,6 +144,17 @@ fn an_aggregator_that_leaves_is_in_no_header_until_it_is_back() {
     net.until("a round is under way", |n| n.state().round().is_some());
     assert_eq!(named(&net), Some(vec![second]));
     net.servers[1].core.aggregator_is_here(&first);
+    net.until("it is named again", |n| named(n).is_some_and(|a| a.len() == 2));
+    // One that goes and comes all the time is out for most of it, and moves the log twice at most in that time.
+    let (before, from) = (net.log.len(), net.now);
+    while net.now < from + MIN_AWAY_MS - 1_000 {
+        let now = net.now;
+        net.servers[1].core.aggregator_leaves(now, first);
+        net.servers[1].core.aggregator_is_here(&first);
+        net.tick();
+    }
+    let policies = net.log[before..].iter().filter(|(_, e)| matches!(e, Entry::Policy(_))).count();
+    assert!((1..=4).contains(&policies), "{policies}: one, and what was repeated on its way");
     net.until("it is named again", |n| named(n).is_some_and(|a| a.len() == 2));
     assert_eq!(net.abandoned(), Vec::<u64>::new());
     // A stranger's word changes nothing, and one that says nothing more is back by itself.

@@ -136,7 +136,7 @@ fn a_full_roster_fits_the_frame_that_carries_it() {
     assert_eq!(MAX_ROSTER_BYTES, zipnet_network::links::Kind::Roster.max_answer());
     assert_eq!(capacity(3), MAX_ROSTER);
     for servers in [1, 3, 5, 10, 32] {
-        let entry = |_| Entry {
+        let entry = |_| roster::Entry {
             client: ClientId([0; 32]),
             session: [0; 32],
             vouches: vec![[0; 32]; servers as usize],
