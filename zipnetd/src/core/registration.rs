@@ -38,6 +38,8 @@ struct Server {
     calling: Option<u64>,
     failures: u32,
     retry_at: u64,
+    /// Its link is new: whether it restarted is not known before it told its boot nonce.
+    check: bool,
 }
 
 /// The session and what each server gave for it. No `Debug`: it holds chains.
@@ -65,6 +67,7 @@ impl Registrar {
             calling: None,
             failures: 0,
             retry_at: 0,
+            check: false,
         };
         Self { session: *draw.keys.bytes(), servers: servers.iter().map(server).collect() }
     }
@@ -81,10 +84,12 @@ impl Registrar {
         }
     }
 
-    /// A link came up: whoever waits for a retry need not.
+    /// A link came up: whoever waits for a retry need not. Behind a new link may be a server that restarted, and only the
+    /// one whose events are followed tells that by itself.
     pub(super) fn link_up(&mut self, peer: &PeerId, now: u64) {
         if let Some(s) = self.servers.iter_mut().find(|s| s.id == *peer) {
             s.retry_at = s.retry_at.min(now);
+            s.check = matches!(s.phase, Phase::Done { .. });
         }
     }
 
@@ -125,7 +130,7 @@ impl Registrar {
             if s.calling.is_some_and(|since| now >= since + CALL_MS) {
                 s.fail(now, "no answer", draw, out);
             }
-            if s.calling.is_some() || now < s.retry_at || matches!(s.phase, Phase::Done { .. }) {
+            if s.calling.is_some() || now < s.retry_at || s.rests() {
                 continue;
             }
             if let (Phase::Idle | Phase::Nonce, Some(boot)) = (&s.phase, s.boot) {
@@ -134,11 +139,13 @@ impl Registrar {
                     Pending::new(identity, deployment, s.id, boot, session, Vec::new(), &random);
                 s.phase = Phase::Asked { pending: Box::new(pending), request: Box::new(request) };
             }
-            let call = if let Phase::Asked { request, .. } = &s.phase {
-                RegisterCall::Register(request.clone())
-            } else {
-                s.phase = Phase::Nonce;
-                RegisterCall::Boot
+            let call = match &s.phase {
+                Phase::Asked { request, .. } => RegisterCall::Register(request.clone()),
+                Phase::Done { .. } => RegisterCall::Boot,
+                Phase::Idle | Phase::Nonce => {
+                    s.phase = Phase::Nonce;
+                    RegisterCall::Boot
+                }
             };
             s.calling = Some(now);
             out.push(Output::Register { server: s.id, call });
@@ -147,7 +154,7 @@ impl Registrar {
 
     /// When something is due next.
     pub(super) fn next_wake(&self) -> Option<u64> {
-        let open = self.servers.iter().filter(|s| !matches!(s.phase, Phase::Done { .. }));
+        let open = self.servers.iter().filter(|s| !s.rests());
         open.map(|s| s.calling.map_or(s.retry_at, |since| since + CALL_MS)).min()
     }
 
@@ -167,8 +174,14 @@ impl Registrar {
         }
         match result {
             Ok(RegisterReply::Boot(nonce, bundle)) if bundle.peer_id == s.id => {
-                if matches!(s.phase, Phase::Nonce) {
-                    s.boot = Some(nonce);
+                s.check = false;
+                match s.phase {
+                    Phase::Nonce => s.boot = Some(nonce),
+                    // Its chains went with the old one.
+                    Phase::Done { .. } if s.boot != Some(nonce) => {
+                        (s.boot, s.phase) = (Some(nonce), Phase::Idle)
+                    }
+                    _ => {}
                 }
             }
             Ok(RegisterReply::Boot(..)) => s.fail(now, "it answered with another's bundle", draw, out),
@@ -223,6 +236,11 @@ impl Registrar {
 }
 
 impl Server {
+    /// Nothing to ask it.
+    fn rests(&self) -> bool {
+        matches!(self.phase, Phase::Done { .. }) && !self.check
+    }
+
     fn finish(
         &mut self,
         now: u64,
