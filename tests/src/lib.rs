@@ -8,6 +8,7 @@ mod deployment;
 mod fleet;
 pub mod hosts;
 mod load;
+pub mod man;
 mod node;
 mod process;
 mod pulse;

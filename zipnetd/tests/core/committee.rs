@@ -38,6 +38,40 @@ fn a_restarted_server_is_registered_with_anew() {
 }
 
 #[test]
+fn a_server_that_restarted_unheard_is_registered_with_anew() {
+    let mut world = ready(5);
+    let session = |world: &crate::sim::World| world.clients[0].core.status(UID).vouched_by.len();
+    let without = Plan { servers: vec![0, 2], sign: vec![0, 2], ..Plan::default() };
+    // Headers leave it out, and after a while everybody asks it why.
+    world.restart_server(1, false);
+    for _ in 0..4 {
+        world.round(&without);
+    }
+    world.rounds(2);
+    assert_eq!(world.record(world.opened).count(), 5);
+    // Its link comes back.
+    world.restart_server(1, false);
+    let peer = world.server(1);
+    for client in 0..5 {
+        world.feed(client, Input::Link { peer, up: true });
+    }
+    world.round(&without);
+    world.rounds(2);
+    assert_eq!(world.record(world.opened).count(), 5);
+    // It is named again before anybody noticed: who is not listed asks.
+    world.restart_server(1, false);
+    world.round(&Plan { abandon: Some(vec![]), ..Plan::default() });
+    world.rounds(2);
+    assert_eq!(world.record(world.opened).count(), 5);
+    assert_eq!(session(&world), 3);
+    assert!(
+        world.clients.iter().all(|c| {
+            c.notices.iter().filter(|n| matches!(n, Notice::SessionStarted { .. })).count() == 1
+        })
+    );
+}
+
+#[test]
 fn an_evicted_session_is_replaced_by_a_new_one() {
     let mut world = ready(5);
     world.evict(0);
