@@ -225,5 +225,6 @@ impl World {
         aggregator.up = true;
         aggregator.life += 1;
         self.follow(Node::Aggregator(a), None);
+        self.say_here(a);
     }
 }

@@ -42,7 +42,7 @@ impl World {
     fn fault(&mut self) {
         let (s, a, c) =
             (self.any(self.servers.len()), self.any(self.aggregators.len()), self.any(self.clients.len()));
-        match self.below(24) {
+        match self.below(26) {
             0..=2 => {
                 self.crash_server(s);
                 self.later(move |w| w.start_server(s));
@@ -127,6 +127,8 @@ impl World {
                 });
             }
             22 => self.gather_behind_one_server(s),
+            23 => self.leave_server(s),
+            24 => self.leave_aggregator(a),
             _ => {}
         }
     }

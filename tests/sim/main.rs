@@ -18,6 +18,7 @@ mod collect;
 mod faults;
 mod hostile;
 mod hub;
+mod leave;
 mod log;
 mod messages;
 mod mutations;

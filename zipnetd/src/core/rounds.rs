@@ -162,7 +162,6 @@ impl Core {
         self.leave_out();
         let before = std::mem::replace(&mut self.rounds.last, round);
         self.rounds.roll.header(&self.cfg.descriptor.servers, &signed.header, self.now);
-        self.rounds.servers.clone_from(&signed.header.servers);
         self.registrar.named(&signed.header.servers, self.now, &mut self.draw);
         self.ledger.header(&signed, digest);
         let prev = signed.header.prev;
