@@ -64,9 +64,9 @@ impl Peers {
         self.lock().get(peer).cloned()
     }
 
-    /// Which links are up.
-    pub(crate) fn states(&self) -> Vec<(PeerId, bool)> {
-        self.lock().iter().map(|(peer, link)| (*peer, link.is_up())).collect()
+    /// Which links are up, and by which connection.
+    pub(crate) fn states(&self) -> Vec<(PeerId, Option<u64>)> {
+        self.lock().iter().map(|(peer, link)| (*peer, link.connection())).collect()
     }
 
     /// Whether it is known where all of these are.

@@ -8,7 +8,7 @@ use super::runner::Live;
 pub(super) fn servers(live: &Live) -> ServersResponse {
     let roll = live.core.roll();
     let states = live.hands.peers.states();
-    let reachable = |peer: &PeerId| states.iter().any(|(known, up)| known == peer && *up);
+    let reachable = |peer: &PeerId| states.iter().any(|(known, up)| known == peer && up.is_some());
     let server = |peer: &PeerId| {
         let standing = roll.standing(peer);
         ServerState {
