@@ -18,6 +18,6 @@ done
 until_ok $LONG "systemctl status says how it is" \
   sh -c 'systemctl show -p StatusText --value zipnetd | grep -E "round [0-9]+, [0-9]+ participants, 3 of 3 servers"'
 zipnetctl doctor >doctor.log || fail "doctor finds something: $(cat doctor.log)"
-for look in cover-node-look server-look aggregator-look runbook-client runbook-server all-servers; do
+for look in cover-node-look server-look aggregator-look runbook-client runbook-server all-servers log-verify; do
   docs $look >look.log 2>&1 || fail "$look: $(tail -20 look.log)"
 done
