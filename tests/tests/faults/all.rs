@@ -121,7 +121,7 @@ fn comes_back(scene: &mut Scene) {
     scene.note(&format!("… and there is room again | | in again after {rounds} rounds"));
 }
 
-/// A new deployment that names the old one, by the procedure of docs/faults.md.
+/// A new deployment that names the old one, by the procedure of docs/operators/upgrades.md.
 fn one_is_replaced(mut scene: Scene) {
     let outcome = scene.fleet.audit(&scene.load);
     scene.fleet.readers_agree();
@@ -140,7 +140,7 @@ fn one_is_replaced(mut scene: Scene) {
         // The log is the old deployment's: a new one begins, and the old one is kept beside it.
         let dir = server.state_dir();
         if dir.join("log").exists() {
-            fs::rename(dir.join("log"), dir.join("log.old")).unwrap();
+            fs::rename(dir.join("log"), dir.join(format!("log-{old}"))).unwrap();
         }
     }
     scene.fleet.servers.iter_mut().chain(&mut scene.fleet.aggregators).for_each(zipnet_tests::Node::start);
