@@ -96,7 +96,11 @@ impl Fleet {
             until(WITHIN, "a daemon to read what its server serves", || {
                 let log = client.daemon.read()?;
                 ensure!(log.len() >= wanted.len(), "{} messages of {}", log.len(), wanted.len());
-                assert!(log[..wanted.len()] == wanted[..], "{:?} reads another log", client.daemon.socket());
+                assert!(
+                    log[..wanted.len()] == wanted[..],
+                    "{} reads another log",
+                    client.daemon.socket().display()
+                );
                 Ok(())
             });
         }

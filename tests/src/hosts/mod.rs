@@ -46,7 +46,7 @@ impl Host {
 pub struct Hosts {
     switch: Arc<Switch>,
     runtime: Runtime,
-    hosts: Vec<Host>,
+    all: Vec<Host>,
     dir: PathBuf,
 }
 
@@ -109,7 +109,7 @@ impl Hosts {
         let dir = std::env::temp_dir().join(format!("{PREFIX}{}-files", std::process::id()));
         fs::create_dir_all(&dir).expect("the folder can be made");
         let runtime = runtime.expect("a runtime can be made");
-        Self { switch: Arc::new(Switch::new()), runtime, hosts: Vec::new(), dir }
+        Self { switch: Arc::new(Switch::new()), runtime, all: Vec::new(), dir }
     }
 
     /// A folder for what the hosts' processes keep.
@@ -122,14 +122,14 @@ impl Hosts {
     /// # Panics
     /// When a step fails, or there are more than 250.
     pub fn add(&mut self) -> Host {
-        let number = u8::try_from(self.hosts.len() + 1).expect("at most 250 hosts");
+        let number = u8::try_from(self.all.len() + 1).expect("at most 250 hosts");
         let host = Host {
             namespace: format!("{PREFIX}{}-{number}", std::process::id()),
             addr: Ipv4Addr::new(10, 77, 0, number),
         };
         let name = &host.namespace;
         run(Command::new("ip").args(["netns", "add", name]));
-        self.hosts.push(host.clone());
+        self.all.push(host.clone());
         let tun = Tun::new().expect("a TUN device can be made");
         let device = tun.name().expect("it has a name").name().to_string_lossy().into_owned();
         run(Command::new("ip").args(["link", "set", &device, "netns", name, "name", "net0"]));
@@ -182,7 +182,7 @@ impl Default for Hosts {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        self.hosts.iter().for_each(|host| end(&host.namespace));
+        self.all.iter().for_each(|host| end(&host.namespace));
         if std::env::var_os("ZIPNET_KEEP").is_none() {
             remove(&self.dir);
         }
