@@ -8,7 +8,7 @@ use zipnet_tests::{Daemon, Deployment, DeploymentConfig, until};
 use crate::processes::PARAMS;
 
 /// Far more than it takes; the machine may be busy.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_mins(2);
 
 /// Waits until all servers are in a round some rounds from now.
 fn all_in(daemon: &Daemon, what: &str) {
