@@ -43,7 +43,7 @@ async fn main() -> Result<()> {
 }
 
 fn hex(digest: &RecordDigest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 async fn walk(link: &Link, descriptor: &Descriptor) -> Result<()> {
