@@ -1,23 +1,20 @@
 #!/usr/bin/env bash
-# The Debian packages zipnetd, zipnet-server and zipnet-aggregator, of binaries that were built before:
-#   cargo build --release --workspace && systemd/package.sh [FOLDER]
-# Needs cargo-deb (`cargo install cargo-deb --locked`). They come into FOLDER, target/debian unless it is named.
+# The Debian packages zipnetd, zipnet-server and zipnet-aggregator: systemd/package.sh [FOLDER]
+# Needs cargo-deb and cargo-auditable (`cargo install --locked cargo-deb cargo-auditable`). They come into FOLDER, target/debian
+# unless it is named. Each program carries the list of the crates it is made of, which `cargo audit bin FILE` reads.
 set -euo pipefail
 out=$(realpath -m "${1:-$(dirname "$0")/../target/debian}")
 cd "$(dirname "$0")/.."
 
-for program in zipnetd zipnetctl zipnet-server zipnet-aggregator; do
-  [ -x "target/release/$program" ] || {
-    echo "target/release/$program is missing: cargo build --release --workspace" >&2
-    exit 1
-  }
-done
+# The whole workspace: with fewer packages, cargo would select other features and compile everything anew.
+cargo auditable build --release --locked --workspace --bins
 
 # Of the binary that goes into the package.
 pages=target/pages
 rm -rf "$pages"
 mkdir -p "$pages/man" "$out"
 target/release/zipnetctl man --dir "$pages/man"
+target/release/man-pages "$pages/man"
 target/release/zipnetctl completions bash >"$pages/zipnetctl.bash"
 target/release/zipnetctl completions zsh >"$pages/_zipnetctl"
 target/release/zipnetctl completions fish >"$pages/zipnetctl.fish"

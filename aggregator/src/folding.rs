@@ -1,6 +1,7 @@
 //! The round that is being folded (R5, R6).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use zipnet_dcnet::roster::Roster;
 use zipnet_dcnet::seal::Envelope;
 use zipnet_dcnet::signed::Signed;
 use zipnet_dcnet::wire::AggregateCall;
+
+use crate::metrics;
 
 /// An envelope that is ahead of the header waits at most this long for it.
 const EARLY: Duration = Duration::from_secs(1);
@@ -36,7 +39,7 @@ struct Round {
 
 /// Why an envelope or a request for an aggregate is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// The round is not the one that is being folded.
     #[error("round {0} is not being folded")]
     NotOpen(u64),
@@ -58,17 +61,22 @@ pub(crate) enum Refused {
 }
 
 /// See the module.
-pub(crate) struct Folding {
+pub struct Folding {
     identity: Arc<Identity>,
     descriptor: Descriptor,
     deployment: DeploymentId,
     round: Mutex<Option<Round>>,
     /// Round and number of envelopes; moves with every envelope and every new round.
     progress: watch::Sender<(u64, u32)>,
+    /// The server whose events this aggregator follows.
+    following: Mutex<Option<PeerId>>,
+    /// How often the loop that follows went round.
+    turns: AtomicU64,
 }
 
 impl Folding {
-    pub(crate) fn new(identity: Arc<Identity>, descriptor: Descriptor) -> Self {
+    /// Folds nothing yet.
+    pub fn new(identity: Arc<Identity>, descriptor: Descriptor) -> Self {
         let deployment = descriptor.id();
         Self {
             identity,
@@ -76,6 +84,8 @@ impl Folding {
             deployment,
             round: Mutex::default(),
             progress: watch::Sender::new((0, 0)),
+            following: Mutex::default(),
+            turns: AtomicU64::new(0),
         }
     }
 
@@ -87,12 +97,39 @@ impl Folding {
         self.deployment
     }
 
+    /// Notes whom it follows now.
+    pub(crate) fn follows(&self, server: Option<PeerId>) {
+        *self.following.lock().unwrap_or_else(PoisonError::into_inner) = server;
+        metrics::following(server.is_some());
+    }
+
+    /// The loop that follows the committee went round once more.
+    pub(crate) fn turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Moves while the loop turns and the round can be worked on: stands still when either is wedged.
+    pub(crate) fn turns(&self) -> u64 {
+        let _works = self.lock();
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// A line for `systemctl status`: nothing that the headers do not tell.
+    pub(crate) fn line(&self) -> String {
+        let following = *self.following.lock().unwrap_or_else(PoisonError::into_inner);
+        let (round, envelopes) = *self.progress.borrow();
+        match following {
+            Some(server) => format!("following {}: round {round}, {envelopes} envelopes", server.short()),
+            None => format!("no server reachable: round {round}"),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Round>> {
         self.round.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts folding a round whose header and roster are verified. Older rounds than the current one are ignored.
-    pub(crate) fn open(&self, signed: &SignedHeader, roster: Roster) {
+    pub fn open(&self, signed: &SignedHeader, roster: Roster) {
         let header = &signed.header;
         let mut round = self.lock();
         if round.as_ref().is_some_and(|r| r.header.round >= header.round) {
@@ -106,12 +143,15 @@ impl Folding {
             since: Instant::now(),
             cut: false,
         });
-        metrics::gauge!("zipnet_aggregator_round").set(header.round as f64);
+        metrics::round(header.round);
         self.progress.send_replace((header.round, 0));
     }
 
     /// Takes an envelope from the peer that is this client. One that is ahead of the header waits for it.
-    pub(crate) async fn envelope(&self, from: ClientId, envelope: Envelope) -> Result<(), Refused> {
+    ///
+    /// # Errors
+    /// [`Refused`] says why it is not taken.
+    pub async fn envelope(&self, from: ClientId, envelope: Envelope) -> Result<(), Refused> {
         let mut progress = self.progress.subscribe();
         let there = progress.wait_for(|(round, _)| *round >= envelope.round);
         // Too early for too long is refused below.
@@ -128,17 +168,17 @@ impl Folding {
         }
         round.fold.add(&envelope)?;
         round.envelopes.insert(envelope.index, envelope.vector);
+        metrics::envelopes(round.envelopes.len());
         // Under the lock, so that progress never goes back: an aggregate would wait for nothing, or not at all.
         self.progress.send_replace((envelope.round, round.envelopes.len() as u32));
         Ok(())
     }
 
     /// The aggregate for a server of the round: when the whole roster is in, and at the latest when its time is over.
-    pub(crate) async fn aggregate(
-        &self,
-        from: PeerId,
-        call: &AggregateCall,
-    ) -> Result<Signed<Aggregate>, Refused> {
+    ///
+    /// # Errors
+    /// [`Refused`] says why there is none.
+    pub async fn aggregate(&self, from: PeerId, call: &AggregateCall) -> Result<Signed<Aggregate>, Refused> {
         let mut progress = self.progress.subscribe();
         let deadline = Instant::now() + Duration::from_millis(call.within_ms.into()).min(MAX_WAIT);
         let (number, len) = self.known(from, call, &mut progress, deadline).await?;
@@ -165,6 +205,7 @@ impl Folding {
             participants: fold.participants,
             vector: fold.vector,
         };
+        metrics::aggregate();
         Ok(Signed::new(&self.identity, aggregate))
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use zipnet_dcnet::ids::PeerId;
@@ -18,6 +19,8 @@ use crate::folding::Folding;
 const PAUSE: Duration = Duration::from_millis(500);
 /// A server that says nothing for this many round deadlines is left for another one.
 const SILENT_DEADLINES: u32 = 3;
+/// The loop goes round at least this often while it waits for events.
+const TURN: Duration = Duration::from_secs(1);
 /// What fetching a roster gets.
 const FETCH: Duration = Duration::from_secs(10);
 
@@ -26,9 +29,11 @@ pub(crate) async fn follow(folding: Arc<Folding>, node: Node, stop: Cancellation
     let servers = folding.descriptor().servers.clone();
     let mut roster = Roster::default();
     for server in servers.iter().cycle() {
+        folding.turn();
         if let Some(addr) = address(&node, server) {
             let link = node.links.link(addr);
             let followed = stop.run_until_cancelled(one(&folding, &link, &mut roster)).await;
+            folding.follows(None);
             if let Some(Err(error)) = followed {
                 debug!(server = %server.short(), error, "following another server");
             }
@@ -39,7 +44,8 @@ pub(crate) async fn follow(folding: Arc<Folding>, node: Node, stop: Cancellation
     }
 }
 
-fn address(node: &Node, server: &PeerId) -> Option<LinkAddr> {
+/// Where the universe says that a server is.
+pub(crate) fn address(node: &Node, server: &PeerId) -> Option<LinkAddr> {
     node.universe.peers().get(server)?.link.clone()
 }
 
@@ -48,10 +54,22 @@ async fn one(folding: &Folding, link: &Link, roster: &mut Roster) -> Result<(), 
     let deadline = Duration::from_millis(folding.descriptor().params.round_deadline_ms.into());
     let call = encode(&EventsCall { roster: roster.digest() });
     let mut frames = link.open(Kind::Events, call).await.map_err(|e| e.to_string())?;
+    folding.follows(Some(link.peer_id()));
+    let mut ticks = tokio::time::interval(TURN);
+    let mut heard = Instant::now();
     loop {
-        let frame = tokio::time::timeout(deadline * SILENT_DEADLINES, frames.next()).await;
-        let frame = frame.map_err(|_| "it is silent".to_owned())?.map_err(|e| e.to_string())?;
+        folding.turn();
+        let frame = tokio::select! {
+            frame = frames.next() => frame.map_err(|e| e.to_string())?,
+            _ = ticks.tick() => {
+                if heard.elapsed() > deadline * SILENT_DEADLINES {
+                    return Err("it is silent".to_owned());
+                }
+                continue;
+            }
+        };
         let Some(frame) = frame else { return Ok(()) };
+        heard = Instant::now();
         let event = borsh::from_slice::<Event>(&frame).map_err(|e| e.to_string())?;
         let Event::Open { header, roster: update } = event else { continue };
         if let Err(error) = header.verify(folding.descriptor(), &folding.deployment()) {

@@ -2,13 +2,15 @@
 //! key that could unmask anybody; it is trusted for liveness only.
 
 pub mod cli;
-mod folding;
+pub mod folding;
 mod follow;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod metrics;
+mod presence;
 mod service;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -20,12 +22,32 @@ use zipnet_network::universe::Bootstrap;
 use zipnet_network::{Node, NodeConfig, NodeError};
 
 use folding::Folding;
+pub use presence::LEAVE;
+
+/// A look at an aggregator that does not keep it alive.
+#[derive(Clone)]
+pub struct Pulse(Weak<Folding>);
+
+impl Pulse {
+    /// Moves at least every 10 seconds while the aggregator is well.
+    pub fn turns(&self) -> u64 {
+        self.0.upgrade().map_or(0, |folding| folding.turns())
+    }
+
+    /// A line for `systemctl status`.
+    pub fn line(&self) -> String {
+        self.0.upgrade().map_or_else(|| "stopped".to_owned(), |folding| folding.line())
+    }
+}
 
 /// A running aggregator.
 pub struct Aggregator {
+    folding: Arc<Folding>,
     node: Node,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    /// Ends that it tells the servers that it is here.
+    here: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Aggregator {
@@ -44,8 +66,19 @@ impl Aggregator {
         let folding = Arc::new(Folding::new(identity, descriptor));
         node.links.serve(Arc::new(service::Service(folding.clone())));
         let stop = CancellationToken::new();
-        let task = follow::follow(folding, node.clone(), stop.clone());
-        Ok(Self { node, stop: stop.clone(), task: tokio::spawn(task) })
+        metrics::begin();
+        let servers = folding.descriptor().servers.clone();
+        let here = stop.child_token();
+        let tasks = vec![
+            tokio::spawn(follow::follow(folding.clone(), node.clone(), stop.clone())),
+            tokio::spawn(presence::say_here(node.clone(), servers, here.clone())),
+        ];
+        Ok(Self { folding, node, stop, here, tasks })
+    }
+
+    /// A look at how it is doing.
+    pub fn pulse(&self) -> Pulse {
+        Pulse(Arc::downgrade(&self.folding))
     }
 
     /// Where others find this aggregator: `PEERID@IP:PORT`, once it is in the universe.
@@ -53,11 +86,19 @@ impl Aggregator {
         self.node.bootstrap()
     }
 
+    /// Tells the servers that this aggregator stops, and waits until no round needs it. Takes [`LEAVE`] at most.
+    pub async fn leave(&self) {
+        self.here.cancel();
+        presence::leave(&self.node, &self.folding.descriptor().servers).await;
+    }
+
     /// Stops cleanly, within a few seconds.
     pub async fn stop(self) {
         const GRACE: Duration = Duration::from_secs(5);
         self.stop.cancel();
-        let _ = tokio::time::timeout(GRACE, self.task).await;
+        for task in self.tasks {
+            let _ = tokio::time::timeout(GRACE, task).await;
+        }
         self.node.stop().await;
     }
 }

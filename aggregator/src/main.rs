@@ -1,5 +1,7 @@
 //! `zipnet-aggregator`: folds the envelopes of a deployment.
 
-fn main() -> anyhow::Result<()> {
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     zipnet_aggregator::cli::main()
 }

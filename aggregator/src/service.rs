@@ -21,7 +21,7 @@ fn refused(error: &Refused) -> Refusal {
         Refused::UnknownHeader => (refusal::UNKNOWN, "unknown_header"),
         Refused::Fold(error) => (refusal::ENVELOPE, error.reason()),
     };
-    metrics::counter!("zipnet_aggregator_refused_total", "reason" => reason).increment(1);
+    crate::metrics::refused(reason);
     Refusal::new(code, error.to_string())
 }
 

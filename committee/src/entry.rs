@@ -29,6 +29,26 @@ impl Statement for Alive {
     }
 }
 
+/// "I am about to stop": a server that leaves is named in no further header, until it has started again.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Leave {
+    /// Where.
+    pub deployment: DeploymentId,
+    /// Who.
+    pub server: PeerId,
+    /// The boot that ends.
+    pub boot: [u8; 32],
+    /// The last round it saw opened, so that no two are alike.
+    pub round: u64,
+}
+
+impl Statement for Leave {
+    const DOMAIN: &'static str = "leave";
+    fn signer(&self) -> PeerId {
+        self.server
+    }
+}
+
 /// A server's signature on the header or the record of a round.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct RoundSignature {
@@ -75,6 +95,8 @@ pub enum Entry {
     },
     /// A server says whether its partial of an abandoned round got out.
     Disclosure(Signed<Disclosure>),
+    /// A server is about to stop.
+    Leave(Signed<Leave>),
 }
 
 impl Entry {

@@ -6,8 +6,9 @@
 pub mod cli;
 pub mod core;
 pub mod entry;
+pub mod metrics;
 pub mod raft;
 pub mod server;
 pub mod state;
 
-pub use server::{Server, ServerConfig};
+pub use server::{Pulse, Server, ServerConfig};

@@ -58,7 +58,9 @@ impl Bitmap {
 
     /// The bits that are on, ascending.
     pub fn ones(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.len).filter(|i| self.get(*i))
+        // A foreign one may claim a length that its bytes do not have: no longer walk than there are bytes.
+        let there = u32::try_from(self.bytes.len().saturating_mul(8)).unwrap_or(u32::MAX);
+        (0..self.len.min(there)).filter(|i| self.get(*i))
     }
 
     /// Whether both have a bit on.
@@ -267,5 +269,7 @@ mod tests {
         assert!(!beyond.is_canonical());
         assert!(!Bitmap { len: 11, bytes: vec![0] }.is_canonical());
         assert!(!bits.get(11) && !bits.get(u32::MAX));
+        let empty = Bitmap { len: u32::MAX, bytes: vec![0b100] };
+        assert_eq!(empty.ones().collect::<Vec<_>>(), [2], "as long as its bytes, not as it says");
     }
 }

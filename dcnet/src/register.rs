@@ -96,7 +96,7 @@ impl RegisterError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Signature(_) => "signature",
-            Self::Mismatch(_) => "mismatch",
+            Self::Mismatch(what) => what,
             Self::NotCanonical(_) => "not_canonical",
             Self::NotContributory => "not_contributory",
             Self::EvidenceTooLong(_) => "evidence_too_long",

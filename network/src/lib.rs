@@ -9,9 +9,11 @@
 pub mod describe;
 pub mod links;
 mod node;
+mod presence;
 pub mod universe;
 
 pub use node::{Node, NodeConfig, NodeError};
+pub use presence::Presence;
 
 /// Directives for the log filter (`tracing_subscriber::EnvFilter` syntax): what a healthy run needs so that at INFO only
 /// this system speaks, and nobody warns.

@@ -26,7 +26,9 @@ pub mod v1 {
 /// What the control API is, as gRPC reflection serves it: an encoded `FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/control.bin"));
 
-pub use client::{CallError, Client, Health, ReadStream, SendOptions, WatchStream, new_request_id};
+pub use client::{
+    CallError, Client, Health, ReadStream, SendOptions, VerifyStream, WatchStream, new_request_id,
+};
 pub use connect::ConnectError;
 pub use limits::{
     MAX_GET_WAIT, MAX_GRPC_REQUEST_BYTES, MAX_GRPC_RESPONSE_BYTES, MAX_LIST_PAGE, MAX_PAYLOAD_BYTES,

@@ -13,10 +13,10 @@ pub const REASON_KEY: &str = "zipnet-reason";
 pub const RETRY_AFTER_KEY: &str = "zipnet-retry-after-ms";
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])+ $name:ident => $code:ident,)+) => {
+    ($($(#[doc = $text:literal])+ $name:ident => $code:ident,)+) => {
         /// Why a request was refused, or why the daemon cannot work.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Reason { $($(#[$doc])+ $name,)+ }
+        pub enum Reason { $($(#[doc = $text])+ $name,)+ }
 
         impl Reason {
             /// Every reason, in the order of the documentation.
@@ -25,6 +25,11 @@ macro_rules! reasons {
             /// The name that travels: `MessageTooLong`, …
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// What it means, as the documentation has it.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($text),+).trim_ascii(),)+ }
             }
 
             /// The gRPC code of statuses with this reason.

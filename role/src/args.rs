@@ -15,6 +15,14 @@ use crate::keyfile;
 /// Longest descriptor file, in bytes.
 const MAX_DESCRIPTOR_BYTES: u64 = 65_536;
 
+/// The end of the help: what the arguments do not say. The manual pages and docs/reference/servers.md are made of it.
+pub const AFTER_HELP: &str = "\
+RUST_LOG says what is logged to standard error [default: info].
+
+Exit codes: 0 stopped by SIGTERM or SIGINT; 1 any other failure; 2 command line, key file or descriptor; 4 the store \
+cannot be used; 6 key or state folder of another deployment; 7 an address to listen at, or the metrics address, cannot \
+be used; 128 + signal: ended by a second signal.";
+
 /// What the binary is asked to do instead of running.
 #[derive(Subcommand)]
 pub enum Command {

@@ -1,9 +1,15 @@
-//! What the server and the aggregator binaries share: arguments, key file, log, metrics, signals.
+//! What the server and the aggregator binaries share: arguments, key file, log, metrics, signals, the service manager, exit
+//! codes.
 
 mod args;
+mod exit;
 mod keyfile;
+pub mod metrics;
+mod notify;
 mod process;
 
-pub use args::{Command, RoleArgs, Setup, load_descriptor};
+pub use args::{AFTER_HELP, Command, RoleArgs, Setup, load_descriptor};
+pub use exit::{Because, Ended, Exit, Failure, exit};
 pub use keyfile::{KeyError, create as create_key, load as load_key, load_or_create as load_or_create_key};
-pub use process::{init_log, init_metrics, shutdown_signal};
+pub use notify::Manager;
+pub use process::{Signals, init_log};

@@ -1,10 +1,7 @@
-//! Log, metrics and signals of a process.
-
-use std::net::SocketAddr;
+//! Log and signals of a process.
 
 use anyhow::Context;
-use metrics_exporter_prometheus::PrometheusBuilder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Logs to standard error. `directives` is what `RUST_LOG` says, INFO unless it says something.
@@ -20,26 +17,30 @@ pub fn init_log(directives: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Serves Prometheus metrics; must run inside tokio.
-///
-/// # Errors
-/// The address cannot be bound.
-pub fn init_metrics(addr: Option<SocketAddr>) -> anyhow::Result<()> {
-    let Some(addr) = addr else { return Ok(()) };
-    let builder = PrometheusBuilder::new().with_http_listener(addr);
-    builder.install().with_context(|| format!("serving metrics on {addr}"))
+const SIGINT: u8 = 2;
+const SIGTERM: u8 = 15;
+
+/// SIGTERM and SIGINT.
+pub struct Signals {
+    term: Signal,
+    interrupt: Signal,
 }
 
-/// Resolves at the first SIGTERM or SIGINT.
-///
-/// # Errors
-/// The handlers cannot be installed.
-pub async fn shutdown_signal() -> anyhow::Result<()> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
+impl Signals {
+    /// Takes them over; from now on they do not end the process by themselves.
+    ///
+    /// # Errors
+    /// The handlers cannot be installed.
+    pub fn new() -> anyhow::Result<Self> {
+        let install = |kind| signal(kind).context("cannot take signals");
+        Ok(Self { term: install(SignalKind::terminate())?, interrupt: install(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    /// The number of the next one.
+    pub async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.term.recv() => SIGTERM,
+            _ = self.interrupt.recv() => SIGINT,
+        }
+    }
 }

@@ -26,6 +26,8 @@ pub struct Deployment {
     id: String,
     servers: Vec<Process>,
     aggregator: Option<Process>,
+    aggregator_id: String,
+    universe: SocketAddr,
     bootstrap: String,
     relay: String,
     dir: TempDir,
@@ -89,23 +91,55 @@ impl Deployment {
             id,
             servers: Vec::new(),
             aggregator: None,
+            aggregator_id,
+            universe,
             bootstrap,
             relay,
             dir,
             _relay: embedded,
             _runtime: runtime,
         };
-        for (i, name) in names.iter().enumerate() {
-            let mut command = this.role("zipnet-server", name);
-            command.args(["--aggregator", &aggregator_id]);
-            if i == 0 {
-                command.args(["--universe-listen", &universe.to_string()]);
-            }
-            this.servers.push(Process::start(this.dir.path(), name, &mut command));
+        for i in 0..names.len() {
+            let server = this.start_server(i);
+            this.servers.push(server);
         }
-        let mut command = this.role("zipnet-aggregator", "aggregator");
-        this.aggregator = Some(Process::start(this.dir.path(), "aggregator", &mut command));
+        this.aggregator = Some(this.start_aggregator());
         this
+    }
+
+    fn start_server(&self, i: usize) -> Process {
+        let name = format!("server-{i}");
+        let mut command = self.role("zipnet-server", &name);
+        command.args(["--aggregator", &self.aggregator_id]);
+        if i == 0 {
+            command.args(["--universe-listen", &self.universe.to_string()]);
+        }
+        Process::start(self.dir.path(), &name, &mut command)
+    }
+
+    fn start_aggregator(&self) -> Process {
+        let mut command = self.role("zipnet-aggregator", "aggregator");
+        Process::start(self.dir.path(), "aggregator", &mut command)
+    }
+
+    /// Stops a server as an operator does, and starts it again.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub fn restart_server(&mut self, i: usize) {
+        assert!(self.servers[i].stop().success(), "server {i}");
+        self.servers[i] = self.start_server(i);
+    }
+
+    /// The same with the aggregator.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub fn restart_aggregator(&mut self) {
+        if let Some(aggregator) = &mut self.aggregator {
+            assert!(aggregator.stop().success(), "the aggregator");
+        }
+        self.aggregator = Some(self.start_aggregator());
     }
 
     fn role(&self, binary: &str, name: &str) -> Command {

@@ -25,7 +25,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true, env = "ZIPNET_SOCKET", value_name = "PATH", hide_env_values = true)]
     pub(crate) socket: Option<PathBuf>,
 
-    /// Print one JSON object (`read`, `list`, `watch`: one per line); errors too, on standard error.
+    /// Print one JSON object (`read`, `list`, `watch`, `log verify`: one per line); errors too, on standard error.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -51,6 +51,12 @@ pub(crate) enum Verb {
     /// in public: it has no payload, no id of a message, client or peer, no name of a user and no path of your own; of your
     /// queue it says only whether something in it is stuck. Works without a daemon, too.
     Doctor,
+    /// Which servers are in the current header and since when, which of them can be reached from here, and the aggregator.
+    ///
+    /// What the daemon knows already: asking sends nothing. Since when is known from the first header on that it saw.
+    Servers,
+    #[command(subcommand)]
+    Log(cmd::log::Verb),
     /// Whether the daemon takes messages: exit code 0 if so.
     Health,
     /// The versions of zipnetctl and of the daemon, if there is one.

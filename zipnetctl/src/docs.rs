@@ -1,10 +1,12 @@
-//! docs/cli.md, made of the definitions that parse the command line; a test compares.
+//! docs/cli.md and docs/reference/errors.md, made of the definitions that parse the command line and choose hints; tests compare.
 
 use std::{fmt::Write, path::Path};
 
 use clap::{Arg, Command, CommandFactory};
 
-use crate::cli::Cli;
+use zipnet_proto::{CallError, Reason, Refused};
+
+use crate::{cli::Cli, failure::Failure};
 
 const HEAD: &str = "\
 # zipnetctl
@@ -80,14 +82,49 @@ fn item(arg: &Arg) -> String {
     format!("- `{name}`: {}\n", help.replace("\n\n", " "))
 }
 
-#[test]
-fn the_reference_in_docs_is_what_the_definitions_say() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cli.md");
-    let now = reference();
+const ERRORS_HEAD: &str = "\
+# Error reasons
+
+Generated from the list in `proto/src/reason.rs` and from what zipnetctl makes of it: `UPDATE_DOCS=1 cargo nextest run --release
+-p zipnetctl docs` writes it anew. A refusal of the daemon carries one of these names in the metadata key `zipnet-reason`, and, where
+waiting helps, a time in `zipnet-retry-after-ms`; what a program should do is said in [For authors of agents](../agents.md#errors).
+
+What carries no reason was not said by a daemon of ours: it is gone or restarting (`UNAVAILABLE`), or it did not answer
+(`DEADLINE_EXCEEDED`); zipnetctl then ends with code 3.
+";
+
+/// What zipnetctl makes of a refusal.
+fn errors() -> String {
+    let mut out = ERRORS_HEAD.to_owned();
+    out.push_str(
+        "\n| reason | gRPC code | exit code | meaning | what helps |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for &reason in Reason::ALL {
+        let refused = Refused { reason, message: String::new(), retry_after: None };
+        let failure = Failure::Call(CallError::Refused(refused));
+        let hint = failure.hint().expect("every refusal has a hint");
+        let (code, exit, meaning) = (reason.code(), failure.exit() as u8, reason.meaning());
+        writeln!(out, "| `{reason}` | `{code:?}` | {exit} | {meaning} | {hint} |").unwrap();
+    }
+    out
+}
+
+fn compare(page: &str, now: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, now).unwrap();
         return;
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == now, "docs/cli.md differs from the command line: run this test with UPDATE_DOCS=1");
+    assert!(written == now, "docs/{page} differs from the command line: run this test with UPDATE_DOCS=1");
+}
+
+#[test]
+fn the_reference_in_docs_is_what_the_definitions_say() {
+    compare("cli.md", &reference());
+}
+
+#[test]
+fn the_error_reasons_in_docs_are_those_of_the_list() {
+    compare("reference/errors.md", &errors());
 }

@@ -39,6 +39,8 @@ impl Failure {
             | Self::TooLate { .. }
             | Self::TooEarly { .. }
             | Self::Unwell { .. }
+            | Self::Fetched { .. }
+            | Self::Log { .. }
             | Self::Receipt { .. }
             | Self::OtherDeployment { .. }
             | Self::File { .. }

@@ -57,6 +57,12 @@ pub(crate) enum Failure {
         "message {id} cannot be taken back yet: it is from before a restart, and may be published already"
     )]
     TooEarly { id: String },
+    /// The daemon gave something that is no descriptor.
+    #[error("what the daemon gave is no descriptor: {problem}")]
+    Fetched { problem: String },
+    /// `log verify` found something.
+    #[error("the log that server {server} gives does not hold: {}", text::count(*problems, "problem"))]
+    Log { server: String, problems: u32 },
     /// `doctor` found something.
     #[error("{problems} of {checks} checks found a problem")]
     Unwell { problems: usize, checks: usize },
@@ -139,7 +145,8 @@ impl Failure {
             Self::WaitTimedOut { .. } => "WaitTimedOut",
             Self::NotServing => "NotServing",
             Self::Usage { .. } | Self::NothingToSend => "Usage",
-            Self::Descriptor { .. } => "InvalidDescriptor",
+            Self::Descriptor { .. } | Self::Fetched { .. } => "InvalidDescriptor",
+            Self::Log { .. } => "InvalidLog",
             Self::WrongDescriptor { .. } => "WrongDescriptor",
             Self::TooLate { .. } => "TooLate",
             Self::TooEarly { .. } => "TooEarly",

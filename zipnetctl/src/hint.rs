@@ -60,6 +60,12 @@ impl Failure {
                  not believe the receipt"
                     .into()
             }
+            Self::Log { .. } => {
+                "compare with another server, `zipnetctl servers` lists them; tell the deployment's operators".into()
+            }
+            Self::Fetched { .. } => {
+                "install the same version of zipnetctl and zipnetd; `zipnetctl version` shows both".into()
+            }
             Self::Unwell { .. }
             | Self::Usage { .. }
             | Self::File { .. }

@@ -1,5 +1,7 @@
 //! `zipnet-server`: one server of a committee.
 
-fn main() -> anyhow::Result<()> {
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     zipnet_committee::cli::main()
 }

@@ -1,13 +1,15 @@
 //! The chains a server shares with sessions, in memory only (R2, R3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use zipnet_dcnet::chain::{Chain, PadKey};
-use zipnet_dcnet::ids::{ClientId, HeaderDigest, Session};
+use zipnet_dcnet::ids::{Bundle, ClientId, HeaderDigest, PeerId, Session};
 use zipnet_dcnet::register::Answer;
 use zipnet_dcnet::roster::Roster;
 use zipnet_dcnet::signed::Signed;
+use zipnet_dcnet::statement::vouch_digest;
 
+use super::REPEAT_MS;
 use crate::state::State;
 
 /// Most sessions a server shares chains with.
@@ -15,21 +17,45 @@ pub const MAX_SESSIONS: usize = 1 << 17;
 /// When room gets short, a registration whose vouch is not in the log after this long is dropped, in milliseconds.
 /// Not before: the client believes that it is registered, and the log may only be standing still.
 const UNVOUCHED_MS: u64 = 120_000;
+/// Most vouches under way into the log at a time; the rest follow when these are in it.
+const VOUCHES_AT_ONCE: usize = 64;
+/// All chains are looked at when a round ended, and at the latest after this long, in milliseconds.
+const SWEEP_MS: u64 = 10_000;
+
+type Key = (ClientId, Session);
 
 /// One registration.
 pub(super) struct Shared {
-    pub(super) chain: Chain,
+    chain: Chain,
     /// For the same `e_cs` once more.
     pub(super) answer: Signed<Answer>,
-    pub(super) since: u64,
+    since: u64,
+    /// What the vouch says of it.
+    digest: [u8; 32],
+    /// The vouch was seen in the log.
+    said: bool,
 }
 
-/// All chains.
+impl Shared {
+    pub(super) fn new(chain: Chain, answer: Signed<Answer>, since: u64) -> Self {
+        let keys = answer.trusted();
+        let digest = vouch_digest(&keys.client_ephemeral, &keys.ephemeral);
+        Self { chain, answer, since, digest, said: false }
+    }
+}
+
+/// All chains. What is done at every turn of a server does not grow with them.
 #[derive(Default)]
 pub struct Chains {
-    all: BTreeMap<(ClientId, Session), Shared>,
+    all: BTreeMap<Key, Shared>,
     /// Nothing is computed for this round or an earlier one.
     done: u64,
+    /// Registrations to vouch for, in turn.
+    waiting: VecDeque<Key>,
+    /// Those whose vouch is on its way into the log, and since when.
+    asked: Vec<(Key, u64)>,
+    /// The last ended round when all were looked at, and when that was.
+    swept: (u64, u64),
 }
 
 impl Chains {
@@ -42,18 +68,56 @@ impl Chains {
         if self.all.len() >= MAX_SESSIONS {
             return false;
         }
-        self.all.insert((client, session), shared);
+        if self.all.insert((client, session), shared).is_none() {
+            self.waiting.push_back((client, session));
+        }
         true
+    }
+
+    /// What to vouch for now: who, which session, and what the vouch says. Each is given again after [`REPEAT_MS`] if
+    /// it is not in the log, behind all the others that wait.
+    pub(super) fn next_vouches(
+        &mut self,
+        now: u64,
+        state: &State,
+        me: &PeerId,
+    ) -> Vec<(Bundle, Session, [u8; 32])> {
+        let (all, waiting) = (&mut self.all, &mut self.waiting);
+        let mut said = |key: &Key| {
+            let Some(shared) = all.get_mut(key) else { return true };
+            shared.said = state.registry().vouch_of(&key.0, &key.1, me) == Some(shared.digest);
+            shared.said
+        };
+        self.asked.retain(|(key, at)| {
+            if said(key) {
+                return false;
+            }
+            let lost = now.saturating_sub(*at) >= REPEAT_MS;
+            if lost {
+                waiting.push_back(*key);
+            }
+            !lost
+        });
+        let mut out = Vec::new();
+        while self.asked.len() < VOUCHES_AT_ONCE
+            && let Some(key) = waiting.pop_front()
+        {
+            if said(&key) {
+                continue;
+            }
+            self.asked.push((key, now));
+            out.push(key);
+        }
+        let vouch = |key: Key| {
+            let shared = &self.all[&key];
+            (shared.answer.trusted().client, key.1, shared.digest)
+        };
+        out.into_iter().map(vouch).collect()
     }
 
     /// The last round for which nothing is computed any more.
     pub fn done(&self) -> u64 {
         self.done
-    }
-
-    /// All registrations.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Shared> {
-        self.all.values()
     }
 
     /// The pad keys of these participants, and every chain moved past the round, participant or not (R3). `None` when
@@ -87,19 +151,25 @@ impl Chains {
         self.all.retain(|_, shared| shared.chain.at() > round || shared.chain.advance(round + 1).is_ok());
     }
 
-    /// Drops what the log evicted, unless it takes part in the round under way, and when room gets short what the log
-    /// never took.
-    pub fn sweep(&mut self, now: u64, state: &State, me: &zipnet_dcnet::ids::PeerId) {
+    /// Drops what the log evicted or forgot, unless it takes part in the round under way, and when room gets short
+    /// what the log never took.
+    pub fn sweep(&mut self, now: u64, state: &State, me: &PeerId) {
+        let ended = state.recent().last_key_value().map_or(0, |(round, _)| *round);
+        if self.swept.0 == ended && now.saturating_sub(self.swept.1) < SWEEP_MS {
+            return;
+        }
+        self.swept = (ended, now);
         let crowded = self.all.len() >= MAX_SESSIONS / 2;
         let registry = state.registry();
         self.all.retain(|(client, session), shared| {
-            if registry.is_evicted(session) {
+            let vouched = registry.vouch_of(client, session, me).is_some();
+            if registry.is_evicted(session) || (shared.said && !vouched) {
                 let mut roster = state.round().map(|r| &r.roster).into_iter();
                 let entry = |r: &Roster| r.index(client).map(|i| r.entries()[i as usize].session);
                 return roster.any(|r| entry(r) == Some(*session));
             }
             let waits = now.saturating_sub(shared.since) < UNVOUCHED_MS;
-            !crowded || waits || registry.vouch_of(client, session, me).is_some()
+            !crowded || waits || vouched
         });
     }
 }
@@ -132,14 +202,14 @@ mod tests {
             let (chain, answer) =
                 register::answer(&server, DEPLOYMENT, [3; 32], 5, &request, &random).unwrap();
             let id = client.client_bundle().client_id();
-            assert!(chains.insert(id, session, Shared { chain, answer, since: 0 }));
+            assert!(chains.insert(id, session, Shared::new(chain, answer, 0)));
             entries.push(Entry { client: id, session, vouches: Vec::new() });
         }
         (chains, Roster::new(entries).unwrap())
     }
 
     fn ats(chains: &Chains) -> Vec<u64> {
-        chains.iter().map(|s| s.chain.at()).collect()
+        chains.all.values().map(|s| s.chain.at()).collect()
     }
 
     #[test]

@@ -5,33 +5,37 @@ use zipnet_dcnet::ids::PeerId;
 use zipnet_dcnet::pad;
 use zipnet_dcnet::partial::{Commitment, Partial};
 use zipnet_dcnet::signed::Signed;
-use zipnet_dcnet::statement::{Disclosure, Lapse, Policy, Vouch, vouch_digest};
+use zipnet_dcnet::statement::{Disclosure, Lapse, Policy, Vouch};
 use zipnet_dcnet::wire::Ended;
 
 use super::{Action, Core, Mark, Unblinded};
 use crate::entry::{Alive, Entry, RoundSignature};
 use crate::state::{Round, Stage, State};
 
-/// Most vouches proposed in one go; the rest follow when these are in the log.
-const VOUCHES_AT_ONCE: usize = 64;
-
 impl Core {
     pub(super) fn follow(&mut self, now: u64, state: &State, out: &mut Vec<Action>) {
         let me = self.me();
         let Some(own) = state.server(&me) else { return };
         if own.boot.is_none_or(|(boot, _)| boot != self.boot) {
+            if self.leaving {
+                return;
+            }
             let bundle = self.identity.server_bundle();
             let lapse = Lapse { deployment: state.deployment(), server: me, boot: self.boot, bundle };
             let entry = Entry::Lapse(Signed::new(&self.identity, lapse));
             return self.propose(now, "lapse", 0, entry, out);
         }
-        if own.aggregators != self.aggregators {
-            let aggregators = self.aggregators.clone();
+        let aggregators = self.policy(now);
+        if own.aggregators != aggregators {
             let policy = Policy { deployment: state.deployment(), server: me, aggregators };
             let entry = Entry::Policy(Signed::new(&self.identity, policy));
             self.propose(now, "policy", 0, entry, out);
         }
-        if own.out {
+        if self.leaving {
+            if !own.out {
+                self.say_leave(now, state, out);
+            }
+        } else if own.out {
             let round = state.opened();
             let alive = Alive { deployment: state.deployment(), server: me, boot: self.boot, round };
             let entry = Entry::Alive(Signed::new(&self.identity, alive));
@@ -46,7 +50,9 @@ impl Core {
             self.take_part(now, state, round, me, out);
         }
         self.chains.sweep(now, state, &me);
-        self.vouch(now, state, me, out);
+        if !self.leaving {
+            self.vouch(now, state, me, out);
+        }
     }
 
     fn vouch(&mut self, now: u64, state: &State, me: PeerId, out: &mut Vec<Action>) {
@@ -56,30 +62,11 @@ impl Core {
         if state.round().is_none() && state.opened() > 0 && now.saturating_sub(self.seen.1) < overdue {
             return;
         }
-        let said = |digest: &[u8; 32], a: &zipnet_dcnet::register::Answer| {
-            state.registry().vouch_of(&a.client.client_id(), &a.session, &me).as_ref() == Some(digest)
-        };
-        let mut waiting = Vec::new();
-        for shared in self.chains.iter() {
-            let answer = shared.answer.trusted();
-            let digest = vouch_digest(&answer.client_ephemeral, &answer.ephemeral);
-            if !said(&digest, answer) {
-                let (client, session) = (answer.client, answer.session);
-                let (deployment, boot) = (state.deployment(), self.boot);
-                waiting.push(Vouch { deployment, server: me, boot, client, session, digest });
-            }
-            if waiting.len() == VOUCHES_AT_ONCE {
-                break;
-            }
+        let (deployment, boot) = (state.deployment(), self.boot);
+        for (client, session, digest) in self.chains.next_vouches(now, state, &me) {
+            let vouch = Vouch { deployment, server: me, boot, client, session, digest };
+            out.push(Action::Propose(Entry::Vouch(Box::new(Signed::new(&self.identity, vouch)))));
         }
-        let Some(first) = waiting.first() else { return };
-        // Told apart by its first member, so that a new batch goes out at once.
-        let key = u64::from_le_bytes(first.digest[..8].try_into().expect("invariant: 8 of 32 bytes"));
-        if !self.due(now, "vouch", key) {
-            return;
-        }
-        let entries = waiting.into_iter().map(|v| Entry::Vouch(Box::new(Signed::new(&self.identity, v))));
-        out.extend(entries.map(Action::Propose));
     }
 
     /// R4, R3, R7, R10: the server's part in the round under way.

@@ -5,7 +5,7 @@ use zipnet_dcnet::header::Header;
 use zipnet_dcnet::ids::{HeaderDigest, PeerId};
 use zipnet_dcnet::signed::Signed;
 
-use super::{Action, Collecting, Core, REPEAT_MS};
+use super::{Action, Attempt, Collecting, Core, REPEAT_MS};
 use crate::entry::Entry;
 use crate::state::{RETURN_ROUNDS, Stage, State};
 
@@ -16,7 +16,10 @@ impl Core {
         let Some(round) = state.round() else {
             self.collecting = None;
             let due = state.opened() == 0 || age >= u64::from(params.round_period_ms);
-            if let (true, Some(header)) = (due, self.plan(now, state)) {
+            if self.leaving || !due {
+                return;
+            }
+            if let Some(header) = self.plan(now, state) {
                 // Told apart by what it says: one that the log overtook is replaced at once.
                 let digest = header.digest();
                 let key = u64::from_le_bytes(digest[..8].try_into().expect("invariant: 8 of 32 bytes"));
@@ -40,6 +43,8 @@ impl Core {
             Some(Collecting::Failed(digest, at)) if *digest == round.digest && now < at + REPEAT_MS => {}
             _ => {
                 self.collecting = Some(Collecting::Asked(round.digest, now));
+                let aggregators = round.header.aggregators.len();
+                self.fruitless.attempt = Some(Attempt { round: number, aggregators, lacking: true });
                 // Clients seal from when all signatures were there, however long that took.
                 let open = now.saturating_sub(self.open.1);
                 out.push(Action::Collect {
@@ -58,6 +63,9 @@ impl Core {
         if let Some(Collecting::Asked(asked, at)) = &self.collecting
             && *asked == digest
         {
+            if let Some(attempt) = &mut self.fruitless.attempt {
+                attempt.lacking = parts.len() < attempt.aggregators;
+            }
             let next = if parts.is_empty() {
                 Collecting::Failed(digest, *at)
             } else {
@@ -70,7 +78,20 @@ impl Core {
     /// The header to open next, if one can be opened: by all servers that are eligible. When that opens nothing, and
     /// others would for as long as [`RETURN_ROUNDS`] periods, these take part: neither clients that never come back nor
     /// a server that nobody can register with may hold the log up.
+    ///
+    /// It builds the roster, which is costly: after a look that found nothing, the next one is when the log moved, or
+    /// after [`REPEAT_MS`].
     pub(super) fn plan(&mut self, now: u64, state: &State) -> Option<Header> {
+        let applied = self.moved.1;
+        if self.planned.is_some_and(|(index, at)| index == applied && now.saturating_sub(at) < REPEAT_MS) {
+            return None;
+        }
+        let plan = self.plan_now(now, state);
+        self.planned = plan.is_none().then_some((applied, now));
+        plan
+    }
+
+    fn plan_now(&mut self, now: u64, state: &State) -> Option<Header> {
         let eligible = state.eligible();
         let enough = eligible.len() >= state.descriptor().majority();
         let (header, _) = state.next_header(eligible.clone());

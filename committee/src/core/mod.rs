@@ -4,9 +4,11 @@
 //! more is harmless, whatever was lost in between is asked for again, and after a restart it goes on from what the log
 //! says. Actions are carried out in their order; a [`Action::Mark`] is durable before the one after it starts.
 
+mod away;
 mod chains;
 mod follow;
 mod lead;
+mod leave;
 mod marks;
 mod register;
 
@@ -23,6 +25,7 @@ use zipnet_dcnet::ids::{Bundle, HeaderDigest, PeerId};
 use zipnet_dcnet::partial::Partial;
 use zipnet_dcnet::signed::Signed;
 
+pub use away::{AWAY_MS, FRUITLESS_ROUNDS, MIN_AWAY_MS, STEP_BACK_MAX, STEP_BACK_MIN};
 pub use chains::{Chains, MAX_SESSIONS};
 pub use marks::{Mark, Marks};
 pub use register::{Admission, Open, RegisterRefused};
@@ -52,6 +55,8 @@ pub enum Action {
     },
     /// Follower: the leader does nothing; stand for election.
     Campaign,
+    /// Leader: this server cannot get the rounds folded; let another lead.
+    StepBack,
 }
 
 /// The partial of the round under way, made once and kept until the round ended: repeated requests get this one. Wiped
@@ -73,6 +78,30 @@ enum Collecting {
     Got(HeaderDigest, Vec<Signed<Aggregate>>),
 }
 
+/// A round that the leader collected for.
+struct Attempt {
+    round: u64,
+    /// How many were asked.
+    aggregators: usize,
+    /// Whether one of them brought nothing.
+    lacking: bool,
+}
+
+/// How the leader fares at having rounds folded; see [`Core::leave_office`].
+#[derive(Default)]
+struct Fruitless {
+    /// The round it collected for last.
+    attempt: Option<Attempt>,
+    /// Rounds in a row that were given up for that.
+    rounds: u32,
+    /// How often it stepped back since a round became final.
+    stepped: u32,
+    /// Not again before.
+    not_before: u64,
+    /// The last final round when it stepped back.
+    last: u64,
+}
+
 /// What a server remembers besides the log. No `Debug`: it holds the chains.
 pub struct Core {
     identity: Arc<Identity>,
@@ -91,6 +120,13 @@ pub struct Core {
     moved: (u64, u64),
     /// Since when a round could be opened only with other servers than those that are eligible.
     short_since: Option<u64>,
+    fruitless: Fruitless,
+    /// Aggregators that said that they leave: until when they are out whatever they say, and until when that is believed.
+    away: BTreeMap<PeerId, (u64, u64)>,
+    /// This server is about to stop.
+    leaving: bool,
+    /// The last look for a header to open that found none: how far the log was, and when.
+    planned: Option<(u64, u64)>,
     proposed: BTreeMap<&'static str, (u64, u64)>,
 }
 
@@ -120,6 +156,10 @@ impl Core {
             open: (0, 0),
             moved: (0, 0),
             short_since: None,
+            fruitless: Fruitless::default(),
+            away: BTreeMap::new(),
+            leaving: false,
+            planned: None,
             proposed: BTreeMap::new(),
         }
     }
@@ -137,6 +177,11 @@ impl Core {
     /// What was written down so far.
     pub fn marks(&self) -> &Marks {
         &self.marks
+    }
+
+    /// The round under way whose partial was computed here, if it was.
+    pub fn unblinded_round(&self) -> Option<u64> {
+        self.unblinded.as_ref().map(|u| u.0.round)
     }
 
     /// This server.
@@ -160,10 +205,13 @@ impl Core {
         }
         let mut out = Vec::new();
         self.follow(now, state, &mut out);
+        self.note_fruit(state);
         if leader {
             self.lead(now, state, &mut out);
+            self.leave_office(now, state, &mut out);
         } else {
             self.collecting = None;
+            self.fruitless.rounds = 0;
             self.watch(now, state, &mut out);
         }
         out
@@ -173,8 +221,10 @@ impl Core {
     /// opened, deposes it (section 7).
     fn watch(&mut self, now: u64, state: &State, out: &mut Vec<Action>) {
         let limit = 3 * u64::from(state.descriptor().params.round_deadline_ms);
-        let work = state.round().is_some() || self.plan(now, state).is_some();
-        if work && now.saturating_sub(self.moved.0) > limit {
+        // In this order: what could be opened is costly to know.
+        if now.saturating_sub(self.moved.0) > limit
+            && (state.round().is_some() || self.plan(now, state).is_some())
+        {
             self.moved.0 = now;
             out.push(Action::Campaign);
         }

@@ -45,6 +45,9 @@ pub enum RegisterRefused {
     /// This server has not logged its boot yet.
     #[error("the server is starting: try again")]
     Starting,
+    /// This server is about to stop.
+    #[error("the server is stopping: try again later")]
+    Stopping,
     /// No room.
     #[error("the server has no room for another session")]
     Full,
@@ -59,6 +62,7 @@ impl RegisterRefused {
             Self::Evicted => "evicted",
             Self::OtherKey => "other_key",
             Self::Starting => "starting",
+            Self::Stopping => "stopping",
             Self::Full => "full",
         }
     }
@@ -80,6 +84,9 @@ impl Core {
         if own.is_none_or(|(boot, _)| boot != self.boot) {
             return Err(RegisterRefused::Starting);
         }
+        if self.leaving {
+            return Err(RegisterRefused::Stopping);
+        }
         let asked = request.verify().map_err(RegisterError::from)?;
         if state.registry().is_evicted(&asked.session) {
             return Err(RegisterRefused::Evicted);
@@ -100,7 +107,7 @@ impl Core {
         let start = state.opened().max(self.chains.done()) + 1;
         let (chain, answer) =
             register::answer(&self.identity, state.deployment(), self.boot, start, request, &random)?;
-        let shared = Shared { chain, answer: answer.clone(), since: now };
+        let shared = Shared::new(chain, answer.clone(), now);
         if self.chains.insert(client, asked.session, shared) {
             Ok(answer)
         } else {

@@ -29,6 +29,10 @@ use super::{
 /// How long `shutdown` waits for openraft's tasks to let go of the store.
 const LET_GO: Duration = Duration::from_secs(5);
 
+/// How long a leader that steps back waits for another; a new one is elected after one to two election timeouts, and
+/// again as long if the votes are split.
+pub const STEP_BACK: Duration = Duration::from_secs(8);
+
 /// A running member of the log. End it with [`Log::shutdown`]: dropped without, it goes on in the background.
 pub struct Log {
     raft: Raft<Types>,
@@ -39,6 +43,8 @@ pub struct Log {
     proposals: Semaphore,
     calls: Semaphore,
     propose_timeout: Duration,
+    /// This member leads and wants another to.
+    stepping: AtomicBool,
     /// `Shared::closing`; gone once nothing of this log holds the store.
     store_in_use: Weak<AtomicBool>,
 }
@@ -90,6 +96,7 @@ impl Log {
             proposals: Semaphore::new(PROPOSALS),
             calls: Semaphore::new(CALLS),
             propose_timeout: cfg.propose_timeout,
+            stepping: AtomicBool::new(false),
             store_in_use,
         })
     }
@@ -101,6 +108,10 @@ impl Log {
     pub async fn propose(&self, entry: Vec<u8>) -> Result<u64, ProposeError> {
         if entry.len() > MAX_ENTRY_BYTES {
             return Err(ProposeError::TooLarge { len: entry.len(), max: MAX_ENTRY_BYTES });
+        }
+        if self.stepping.load(Ordering::Relaxed) && self.elected() == Some(self.me) {
+            // Each entry would tell the others that this member still leads.
+            return Err(ProposeError::NotLeader { leader: None });
         }
         let write = async {
             let _turn = self.proposals.acquire().await.expect("invariant: never closed");
@@ -116,8 +127,14 @@ impl Log {
         }
     }
 
-    /// The leader as far as this member knows. Behind a partition that may be one the others have replaced.
+    /// The leader as far as this member knows. Behind a partition that may be one the others have replaced. None while
+    /// this member steps back.
     pub fn leader(&self) -> Option<PeerId> {
+        let stepping = self.stepping.load(Ordering::Relaxed);
+        self.elected().filter(|leader| !stepping || *leader != self.me)
+    }
+
+    fn elected(&self) -> Option<PeerId> {
         *self.leader.borrow()
     }
 
@@ -151,6 +168,23 @@ impl Log {
         if let Err(error) = self.raft.trigger().elect().await {
             tracing::warn!(%error, "no election: the log has stopped");
         }
+    }
+
+    /// Gives up this member's office: it stays silent as a leader and does not stand for election until another leads, for
+    /// [`STEP_BACK`] at most; then it leads on. Whether another leads now. The others elect after their timeouts, as if
+    /// this member had died, but it goes on answering them.
+    pub async fn step_back(&self) -> bool {
+        let other = |leader: &Option<PeerId>| leader.is_some_and(|leader| leader != self.me);
+        if self.members.len() < 2 || self.elected() != Some(self.me) {
+            return other(&self.elected());
+        }
+        if self.stepping.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        let _silent = Silent::new(self);
+        let mut leader = self.leader.clone();
+        let replaced = tokio::time::timeout(STEP_BACK, leader.wait_for(other)).await;
+        matches!(replaced, Ok(Ok(_)))
     }
 
     /// Answers a call of member `from`, as carried by its [`Peers`].
@@ -215,6 +249,25 @@ impl Log {
         if tokio::time::timeout(LET_GO, let_go).await.is_err() {
             tracing::warn!("a task of the log still uses its store");
         }
+    }
+}
+
+/// A member that does not show itself as a leader and is no candidate, until this is dropped.
+struct Silent<'a>(&'a Log);
+
+impl<'a> Silent<'a> {
+    fn new(log: &'a Log) -> Self {
+        log.raft.runtime_config().heartbeat(false);
+        log.raft.runtime_config().elect(false);
+        Self(log)
+    }
+}
+
+impl Drop for Silent<'_> {
+    fn drop(&mut self) {
+        self.0.raft.runtime_config().heartbeat(true);
+        self.0.raft.runtime_config().elect(true);
+        self.0.stepping.store(false, Ordering::Relaxed);
     }
 }
 

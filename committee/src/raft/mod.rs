@@ -26,7 +26,7 @@ use futures::future::BoxFuture;
 use zipnet_dcnet::ids::PeerId;
 
 pub use error::{LogError, ProposeError};
-pub use log::Log;
+pub use log::{Log, STEP_BACK};
 
 /// Longest entry in bytes.
 pub const MAX_ENTRY_BYTES: usize = 1536 * 1024;

@@ -1,20 +1,22 @@
 //! The server's main loop: whenever something changed, let the core say what to do, and do it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
+use zipnet_dcnet::ids::PeerId;
 use zipnet_dcnet::signed::encode;
-use zipnet_dcnet::wire::Ended;
 use zipnet_network::links::Kind;
 use zipnet_store::{Batch, Store, StoreError};
 
-use super::machine::Fresh;
+use super::machine::{Fresh, Told};
 use super::{MARKS, Shared, collect, lock};
 use crate::core::Action;
 use crate::entry::Entry;
+use crate::metrics;
 
 /// The core looks at the clock this often, for deadlines and repetitions.
 const TICK: Duration = Duration::from_millis(50);
@@ -28,8 +30,10 @@ pub(super) struct Actor {
     pub(super) shared: Arc<Shared>,
     pub(super) store: Arc<dyn Store>,
     pub(super) changes: watch::Receiver<u64>,
-    pub(super) ended: Fresh,
+    pub(super) fresh: Fresh,
     pub(super) fail: watch::Sender<Option<String>>,
+    /// Who led last.
+    pub(super) led: Option<PeerId>,
 }
 
 impl Actor {
@@ -56,16 +60,24 @@ impl Actor {
                 self.fail.send_replace(Some(failure));
                 return;
             }
+            // The watchdog is fed while this goes on.
+            shared.turns.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    async fn once(&self, room: &Arc<Semaphore>) -> Result<(), StoreError> {
+    async fn once(&mut self, room: &Arc<Semaphore>) -> Result<(), StoreError> {
+        self.watch_leader();
         let shared = &self.shared;
         let leader = shared.log.is_leader();
         let (actions, marks) = {
             let mut core = shared.core();
             let applied = shared.applied();
+            let (before, began) = (core.unblinded_round(), Instant::now());
             let actions = core.react(shared.now(), &applied.state, applied.index, leader);
+            let after = core.unblinded_round();
+            if after.is_some() && after != before {
+                metrics::partial_took(began.elapsed());
+            }
             (actions, encode(core.marks()))
         };
         let mut marked = false;
@@ -85,6 +97,14 @@ impl Actor {
                     info!("nothing was logged for three round deadlines: standing for election");
                     shared.log.campaign().await;
                 }
+                Action::StepBack => {
+                    warn!("no aggregator could be reached for two rounds: another server shall lead");
+                    let shared = shared.clone();
+                    tokio::spawn(async move {
+                        shared.log.step_back().await;
+                        shared.wake.notify_one();
+                    });
+                }
                 Action::Collect { header, digest, within_ms, without } => {
                     let shared = shared.clone();
                     tokio::spawn(async move {
@@ -98,30 +118,42 @@ impl Actor {
                 }
             }
         }
-        let fresh = std::mem::take(&mut *lock(&self.ended));
-        shared.hub.publish(&shared.applied().state, &fresh);
-        if !fresh.is_empty() {
-            fresh.values().for_each(tell);
-            shared.archive.keep(fresh).await?;
+        let (ended, told) = {
+            let mut fresh = lock(&self.fresh);
+            (std::mem::take(&mut fresh.ended), std::mem::take(&mut fresh.told))
+        };
+        shared.hub.publish(&shared.applied().state, &ended);
+        told.into_iter().for_each(tell);
+        if !ended.is_empty() {
+            shared.archive.keep(ended).await?;
         }
         Ok(())
     }
+
+    /// Logs and counts who leads.
+    fn watch_leader(&mut self) {
+        let Some(leader) = self.shared.log.leader() else { return };
+        let before = self.led.replace(leader);
+        if before != Some(leader) {
+            info!(leader = %leader.short(), here = leader == self.shared.me, "leads from now on");
+        }
+        if before.is_some_and(|before| before != leader) {
+            metrics::leader_changed();
+        }
+    }
 }
 
-/// Logs and counts how a round ended, once: before anybody signed or disclosed.
-fn tell(ended: &Ended) {
-    match ended {
-        Ended::Final(signed) if signed.signatures.is_empty() => {
-            let record = &signed.record;
-            debug!(round = record.round, participants = record.count(), "final");
-            metrics::counter!("zipnet_server_rounds_final_total").increment(1);
-            metrics::gauge!("zipnet_server_participants").set(record.count());
+/// Logs and counts how a round ended.
+fn tell(told: Told) {
+    match told {
+        Told::Final(round, quiet) => {
+            debug!(round, quiet, "final");
+            metrics::round_final(quiet);
         }
-        Ended::Abandoned(abandoned) if abandoned.disclosures.is_empty() => {
-            info!(round = abandoned.round, "round abandoned");
-            metrics::counter!("zipnet_server_rounds_abandoned_total").increment(1);
+        Told::Abandoned(round, reason) => {
+            info!(round, reason, "round abandoned");
+            metrics::round_abandoned(reason);
         }
-        _ => {}
     }
 }
 

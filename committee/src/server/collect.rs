@@ -48,8 +48,7 @@ pub(super) async fn collect(
                 parts.push(part);
             }
             (Some(_), Some(error)) => {
-                let reason = error.reason();
-                metrics::counter!("zipnet_server_aggregates_refused_total", "reason" => reason).increment(1);
+                crate::metrics::aggregate_refused(error.reason());
                 warn!(aggregator = %aggregator.short(), %error, round = header.round, "aggregate refused");
             }
             (None, _) => {}

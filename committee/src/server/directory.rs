@@ -1,4 +1,4 @@
-//! Who is where: links to the other servers and to aggregators, at the addresses that the universe tells.
+//! Who is where: links to the other servers and to this server's aggregators, at the addresses that the universe tells.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -19,12 +19,14 @@ const REFRESH: Duration = Duration::from_millis(500);
 /// See the module.
 pub(crate) struct Directory {
     links: Links,
+    servers: Vec<PeerId>,
+    aggregators: Vec<PeerId>,
     known: Mutex<BTreeMap<PeerId, Link>>,
 }
 
 impl Directory {
-    pub(super) fn new(links: Links) -> Self {
-        Self { links, known: Mutex::new(BTreeMap::new()) }
+    pub(super) fn new(links: Links, servers: Vec<PeerId>, aggregators: Vec<PeerId>) -> Self {
+        Self { links, servers, aggregators, known: Mutex::new(BTreeMap::new()) }
     }
 
     /// The link to a peer whose address is known.
@@ -32,9 +34,25 @@ impl Directory {
         lock(&self.known).get(peer).cloned()
     }
 
+    /// Whether the connection to this peer is up.
+    pub(super) fn is_up(&self, peer: &PeerId) -> bool {
+        lock(&self.known).get(peer).is_some_and(Link::is_up)
+    }
+
+    /// This server's aggregators.
+    pub(super) fn aggregators(&self) -> &[PeerId] {
+        &self.aggregators
+    }
+
     /// All known addresses.
     pub(super) fn addresses(&self) -> Vec<LinkAddr> {
         lock(&self.known).values().map(Link::addr).collect()
+    }
+
+    /// Whether this peer has business with this server. Anybody can announce a deployment: whoever did would fill the
+    /// directory, and with it the answers to `describe`.
+    fn concerns(&self, peer: &PeerId) -> bool {
+        *peer != self.links.peer_id() && (self.servers.contains(peer) || self.aggregators.contains(peer))
     }
 
     /// Notes where a peer is now.
@@ -50,6 +68,15 @@ impl Directory {
             }
         }
     }
+
+    /// Has all links kept up, used or not: a server that cannot reach an aggregator should know before it leads.
+    async fn keep_up(&self) {
+        let links: Vec<_> = lock(&self.known).values().filter(|link| !link.is_up()).cloned().collect();
+        for link in links {
+            // Not waited for: from the first wish on, the link dials by itself.
+            let _ = link.ready(Duration::ZERO).await;
+        }
+    }
 }
 
 /// Keeps the directory up to date with the announcements of this deployment's nodes until `stop`.
@@ -60,16 +87,16 @@ pub(super) async fn follow(
     stop: CancellationToken,
 ) {
     let mut tick = tokio::time::interval(REFRESH);
-    let me = directory.links.peer_id();
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         for (peer, announcement) in &*universe.peers() {
             match &announcement.link {
-                Some(link) if *peer != me && announcement.deployment == Some(deployment) => {
+                Some(link) if announcement.deployment == Some(deployment) && directory.concerns(peer) => {
                     directory.note(link.clone());
                 }
                 _ => {}
             }
         }
+        directory.keep_up().await;
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast;
-use zipnet_dcnet::ids::HeaderDigest;
-use zipnet_dcnet::roster::Roster;
+use zipnet_dcnet::ids::{ClientId, HeaderDigest};
+use zipnet_dcnet::roster::{Entry, Roster, RosterDelta};
 use zipnet_dcnet::signed::encode;
 use zipnet_dcnet::wire::{Ended, Event, EventsCall, RosterUpdate};
 
@@ -16,6 +16,10 @@ use crate::state::State;
 const BACKLOG: usize = 256;
 /// Rosters kept for those who fetch one by digest.
 const ROSTERS: usize = 4;
+
+/// Longest change of the roster that is sent to all subscribers, in bytes; who gets none fetches the whole roster. A frame
+/// that is longer than its kind allows would end every subscriber's stream.
+const MAX_DELTA_BYTES: usize = 4 << 20;
 
 /// A frame on its way to all subscribers.
 pub(crate) type Frame = Arc<Vec<u8>>;
@@ -30,6 +34,15 @@ struct Told {
 pub(crate) struct Hub {
     frames: broadcast::Sender<Frame>,
     told: Mutex<Told>,
+}
+
+fn update(delta: RosterDelta) -> RosterUpdate {
+    let entry = |e: &Entry| encode(e).len();
+    let joined: usize = delta.joined.first().map_or(0, entry) * delta.joined.len();
+    if joined + delta.left.len() * size_of::<ClientId>() > MAX_DELTA_BYTES {
+        return RosterUpdate::Fetch;
+    }
+    RosterUpdate::Delta(delta)
 }
 
 impl Hub {
@@ -52,7 +65,7 @@ impl Hub {
         let digest = round.header.roster;
         let roster = match told.rosters.back() {
             Some((last, _)) if *last == digest => RosterUpdate::Same,
-            Some((_, last)) => RosterUpdate::Delta(round.roster.delta(last)),
+            Some((_, last)) => update(round.roster.delta(last)),
             None => RosterUpdate::Fetch,
         };
         if roster != RosterUpdate::Same {
@@ -93,5 +106,24 @@ impl Hub {
     pub(super) fn roster(&self, digest: &[u8; 32]) -> Option<Roster> {
         let told = lock(&self.told);
         told.rosters.iter().find(|(d, _)| d == digest).map(|(_, roster)| roster.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delta(joined: usize) -> RosterDelta {
+        let entry = Entry { client: ClientId([1; 32]), session: [2; 32], vouches: vec![[3; 32]; 3] };
+        RosterDelta { base: [0; 32], left: vec![ClientId([1; 32]); joined], joined: vec![entry; joined] }
+    }
+
+    #[test]
+    fn a_change_that_is_too_long_for_a_frame_is_fetched() {
+        let each = 32 + 32 + 4 + 3 * 32 + 32;
+        let most = MAX_DELTA_BYTES / each;
+        let RosterUpdate::Delta(sent) = update(delta(most)) else { panic!("short enough") };
+        assert!(encode(&sent).len() <= zipnet_network::links::Kind::Events.max_answer());
+        assert_eq!(update(delta(most + 1)), RosterUpdate::Fetch);
     }
 }

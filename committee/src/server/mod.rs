@@ -2,6 +2,7 @@
 
 mod actor;
 mod archive;
+mod checked;
 mod collect;
 mod directory;
 mod events;
@@ -10,12 +11,19 @@ pub mod fuzz;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod lies;
+mod fill;
+mod leave;
 mod machine;
+mod pulse;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod sample;
 mod service;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +37,7 @@ use zipnet_network::describe::DescribeAnswer;
 use zipnet_network::links::{Links, Role};
 use zipnet_network::universe::Bootstrap;
 use zipnet_network::{Node, NodeConfig, NodeError};
+use zipnet_role::Exit;
 use zipnet_store::{Store, StoreError};
 
 use crate::core::{Admission, Core, Open};
@@ -37,6 +46,8 @@ use crate::state::State;
 use archive::Archive;
 use directory::Directory;
 use events::Hub;
+pub use leave::LEAVE;
+pub use pulse::Pulse;
 
 /// The store's tree of what the server wrote down, and its only key.
 const MARKS: (&str, &[u8]) = ("marks", b"marks");
@@ -83,6 +94,17 @@ pub enum StartError {
     Log(String),
 }
 
+impl StartError {
+    /// The exit code of a program that ends for this.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::NotInDescriptor(_) | Self::OtherDeployment { .. } => Exit::Deployment,
+            Self::Store(_) | Self::Malformed(_) | Self::Log(_) => Exit::Store,
+            Self::Node(_) => Exit::Address,
+        }
+    }
+}
+
 /// The log's state and how far it is applied.
 pub(crate) struct Applied {
     pub(crate) state: State,
@@ -91,6 +113,7 @@ pub(crate) struct Applied {
 
 /// What the tasks of a server share. Locks are taken in the order core, applied; none across an await.
 pub(crate) struct Shared {
+    pub(crate) me: PeerId,
     pub(crate) descriptor: Descriptor,
     pub(crate) core: Mutex<Core>,
     pub(crate) applied: Arc<Mutex<Applied>>,
@@ -101,6 +124,8 @@ pub(crate) struct Shared {
     pub(crate) admission: Box<dyn Admission>,
     /// Something happened that the core should look at.
     pub(crate) wake: Notify,
+    /// How often the actor's loop went round.
+    pub(crate) turns: AtomicU64,
     pub(crate) started: Instant,
 }
 
@@ -150,9 +175,13 @@ impl Server {
             None => crate::core::Marks::default(),
         };
         let node = Node::start(identity, Role::Server, deployment, config.node.clone()).await?;
-        let directory = Arc::new(Directory::new(node.links.clone()));
+        let mut aggregators = config.aggregators.clone();
+        aggregators.sort_unstable();
+        aggregators.dedup();
+        let directory = Directory::new(node.links.clone(), descriptor.servers.clone(), aggregators.clone());
+        let directory = Arc::new(directory);
         let applied = Arc::new(Mutex::new(Applied { state: State::new(descriptor.clone()), index: 0 }));
-        let (machine, ended) = machine::new(applied.clone());
+        let (machine, fresh) = machine::new(applied.clone());
         let changes = machine.changes();
         let log = Log::open(
             LogConfig::new(me, descriptor.servers.clone()),
@@ -162,10 +191,13 @@ impl Server {
         )
         .await
         .map_err(|e| StartError::Log(e.to_string()))?;
+        // What was applied until here was counted and told in an earlier life.
+        lock(&fresh).live = true;
         let seed = Zeroizing::new(rand::random::<[u8; 32]>());
         let shared = Arc::new(Shared {
+            me,
             descriptor: descriptor.clone(),
-            core: Mutex::new(Core::new(identity.clone(), config.aggregators.clone(), marks, &seed)),
+            core: Mutex::new(Core::new(identity.clone(), aggregators, marks, &seed)),
             applied,
             log,
             directory: directory.clone(),
@@ -173,6 +205,7 @@ impl Server {
             hub: Hub::new(),
             admission: Box::new(Open),
             wake: Notify::new(),
+            turns: AtomicU64::new(0),
             started: Instant::now(),
         });
         node.links.serve(Arc::new(service::Service(shared.clone())));
@@ -180,9 +213,13 @@ impl Server {
         node.universe.serve_describe(&descriptor.instance, Arc::new(describe));
         let stop = CancellationToken::new();
         let (fail, failed) = watch::channel(None);
-        let actor = actor::Actor { shared: shared.clone(), store: store.clone(), changes, ended, fail };
+        crate::metrics::begin();
+        let (actors, actors_store) = (shared.clone(), store.clone());
+        let actor = actor::Actor { shared: actors, store: actors_store, changes, fresh, fail, led: None };
         let tasks = vec![
             tokio::spawn(actor.run(stop.clone())),
+            tokio::spawn(pulse::show(shared.clone(), stop.clone())),
+            tokio::spawn(fill::fill(shared.clone(), stop.clone())),
             tokio::spawn(directory::follow(directory, node.universe.clone(), deployment, stop.clone())),
         ];
         tracing::info!(peer = %me, instance = %descriptor.instance, %deployment, "server up");
@@ -201,6 +238,17 @@ impl Server {
             Ok(reason) => reason.clone().unwrap_or_default(),
             Err(_) => "its main task ended".to_owned(),
         }
+    }
+
+    /// A look at how it is doing.
+    pub fn pulse(&self) -> Pulse {
+        Pulse(Arc::downgrade(&self.shared))
+    }
+
+    /// Gets this server out of the rounds before it stops, so that none is lost for it: no further header names it, the
+    /// round under way ends, and another server leads. Takes [`LEAVE`] at most.
+    pub async fn leave(&self) {
+        leave::leave(&self.shared).await;
     }
 
     /// Stops cleanly, within a few seconds.

@@ -1,18 +1,26 @@
 //! What a server answers over links.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
 use zipnet_dcnet::register::RegisterError;
 use zipnet_dcnet::signed::encode;
 use zipnet_dcnet::wire::{EventsCall, RecordsCall, RegisterCall, RegisterReply, RosterCall, refusal};
+use zipnet_network::Presence;
 use zipnet_network::links::{FrameSink, Kind, Refusal, Remote};
 
 use super::Shared;
 use crate::core::RegisterRefused;
 use crate::entry::Entry;
 use crate::raft::{ProposeError, RaftKind};
+
+/// The longest that an aggregator that leaves waits for its answer.
+const PRESENCE_WAIT: Duration = Duration::from_secs(20);
+/// How often it is looked at whether it may go.
+const PRESENCE_POLL: Duration = Duration::from_millis(20);
 
 /// See the module.
 pub(super) struct Service(pub(super) Arc<Shared>);
@@ -57,7 +65,30 @@ impl Service {
         }
     }
 
-    async fn answer(&self, from: Remote, kind: Kind, body: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+    /// What one of this server's aggregators says about itself. One that leaves is answered when no round needs it.
+    async fn presence(&self, from: &Remote, presence: Presence) -> Result<Vec<u8>, Refusal> {
+        let (shared, aggregator) = (&*self.0, from.peer_id);
+        if !shared.directory.aggregators().contains(&aggregator) {
+            return Err(Refusal::new(refusal::FORBIDDEN, "not an aggregator of this server"));
+        }
+        if presence == Presence::Here {
+            shared.core().aggregator_is_here(&aggregator);
+            shared.wake.notify_one();
+            return Ok(Vec::new());
+        }
+        shared.core().aggregator_leaves(shared.now(), aggregator);
+        shared.wake.notify_one();
+        let within = Duration::from_millis(shared.descriptor.params.round_deadline_ms.into());
+        let gone = async {
+            while !shared.core().is_without(&shared.applied().state, &aggregator) {
+                tokio::time::sleep(PRESENCE_POLL).await;
+            }
+        };
+        let gone = timeout(within.min(PRESENCE_WAIT), gone).await;
+        gone.map(|()| Vec::new()).map_err(|_| later("a round may still need this aggregator"))
+    }
+
+    pub(super) async fn answer(&self, from: Remote, kind: Kind, body: Vec<u8>) -> Result<Vec<u8>, Refusal> {
         let shared = &*self.0;
         let raft = match kind {
             Kind::RaftAppend => Some(RaftKind::Append),
@@ -74,6 +105,7 @@ impl Service {
         }
         match kind {
             Kind::Propose => self.propose(body).await,
+            Kind::Status => self.presence(&from, Refusal::decode(&body)?).await,
             Kind::Register => self.register(&from, &body),
             Kind::Roster => {
                 let call = Refusal::decode::<RosterCall>(&body)?;
@@ -95,9 +127,9 @@ fn refused(error: &RegisterRefused) -> Refusal {
         RegisterRefused::Request(_) => refusal::MALFORMED,
         RegisterRefused::Admission(_) => refusal::NOT_ADMITTED,
         RegisterRefused::Evicted | RegisterRefused::OtherKey => refusal::SESSION,
-        RegisterRefused::Starting | RegisterRefused::Full => refusal::LATER,
+        RegisterRefused::Starting | RegisterRefused::Stopping | RegisterRefused::Full => refusal::LATER,
     };
-    metrics::counter!("zipnet_server_registrations_refused_total", "reason" => error.reason()).increment(1);
+    crate::metrics::registration_refused(error.reason());
     Refusal::new(code, error.to_string())
 }
 

@@ -75,6 +75,21 @@ impl State {
             Entry::RecordSignature(signature) => self.record_signature(signature),
             Entry::Abandon { round } => self.abandon(*round),
             Entry::Disclosure(signed) => self.disclosure(signed),
+            Entry::Leave(signed) => {
+                let leave = self.spoken(signed, |l| l.deployment)?.clone();
+                self.check_boot(leave.server, &leave.boot)?;
+                let opened = self.opened;
+                let known = self.known(leave.server)?;
+                if known.out {
+                    return Err(Refused::Twice(leave.server));
+                }
+                if leave.round < known.returned {
+                    return Err(Refused::Stage(leave.round));
+                }
+                // The round under way is not doomed: who leaves waits for its end.
+                (known.out, known.returned) = (true, opened);
+                Ok(())
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use zipnet_dcnet::roster::Roster;
 use zipnet_dcnet::wire::Ended;
 
 pub use refused::Refused;
-pub use registry::{MAX_EVICTED, Registry};
+pub use registry::{MAX_EVICTED, MAX_ROSTER_BYTES, Registry, capacity, quota};
 pub use round::{Round, Stage};
 
 /// How many ended rounds the state keeps for late signatures and disclosures. Older ones are in each server's archive.
@@ -31,9 +31,9 @@ pub const RETURN_ROUNDS: u64 = 10;
 pub struct ServerState {
     /// The nonce of its last boot and its bundle; `None` until it has said so.
     pub boot: Option<([u8; 32], Bundle)>,
-    /// The last opened round when it came (back); while it is out, the round that it failed.
+    /// The last opened round when it came (back); while it is out, the round that it failed, or that it left at.
     pub returned: u64,
-    /// Left out of headers since it failed a round, until it says that it is back.
+    /// Left out of headers since it failed a round or left, until it says that it is back.
     pub out: bool,
     /// The aggregators it takes envelopes from.
     pub aggregators: Vec<PeerId>,
@@ -59,12 +59,13 @@ impl State {
     /// Before the first entry.
     pub fn new(descriptor: Descriptor) -> Self {
         let deployment = descriptor.id();
+        let count = descriptor.servers.len() as u32;
         let servers = descriptor.servers.iter().map(|s| (*s, ServerState::default())).collect();
         Self {
             descriptor,
             deployment,
             servers,
-            registry: Registry::default(),
+            registry: Registry::new(count),
             opened: 0,
             round: None,
             last: None,

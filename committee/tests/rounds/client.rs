@@ -97,7 +97,7 @@ impl Client {
                 let (chain, vouch) = pending.finish(&self.identity, &answer).unwrap();
                 self.registrations.insert(server, Registration { boot, chain, vouch });
             }
-            Err(RegisterRefused::Starting) => {}
+            Err(RegisterRefused::Starting | RegisterRefused::Stopping) => {}
             Err(RegisterRefused::Evicted | RegisterRefused::OtherKey) => self.restart(rng),
             Err(error) => panic!("registration: {error}"),
         }

@@ -2,7 +2,7 @@
 //! records of one round, commits twice, or lets a partial out without its mark.
 
 use zipnet_committee::core::{Mark, Marks};
-use zipnet_committee::state::RECENT;
+use zipnet_committee::state::{RECENT, Stage};
 
 use crate::net::{Faults, Net};
 
@@ -53,6 +53,22 @@ fn crashes_under_faults_contradict_nothing() {
         let last = net.finals();
         net.within(60_000, "all go on", |n| n.finals() > last + 1 && n.last().servers.len() == 3);
     }
+}
+
+/// Why docs/operators/backup.md lets no server come back without its log: here server 2 has lost its disk after its partial
+/// left, and says that it never revealed it. The author's client would send the same message again (R10).
+#[test]
+#[should_panic(expected = "left, and is denied")]
+fn a_server_that_comes_back_without_its_marks_denies_what_it_revealed() {
+    let mut net = Net::started(79, 3, 6);
+    net.rounds(3);
+    let round = net.freeze(Stage::Revealing);
+    net.until("its partial has left", |n| n.audit.told(n.id(2), round).0);
+    net.crash(2);
+    net.servers[2].marks = Marks::default();
+    net.until("the round is abandoned", |n| n.abandoned() == [round]);
+    net.restart(2);
+    net.within(20_000, "it discloses", |n| n.audit.told(n.id(2), round).1.is_some());
 }
 
 #[test]

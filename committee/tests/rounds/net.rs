@@ -99,6 +99,10 @@ pub(crate) struct Net {
     pub(crate) omit: BTreeSet<usize>,
     /// So many collections bring nothing.
     pub(crate) fail_collects: u32,
+    /// Servers that reach no aggregator.
+    pub(crate) no_path: BTreeSet<usize>,
+    /// Who stepped back, and when.
+    pub(crate) stepped: Vec<(u64, usize)>,
     pub(crate) audit: Audit,
 }
 
@@ -178,6 +182,8 @@ impl Net {
             held: Vec::new(),
             omit: BTreeSet::new(),
             fail_collects: 0,
+            no_path: BTreeSet::new(),
+            stepped: Vec::new(),
             audit: Audit::default(),
         }
     }
@@ -257,6 +263,27 @@ impl Net {
         s.up = true;
     }
 
+    /// The leader is silent until another leads.
+    fn step_back(&mut self, server: usize) {
+        self.stepped.push((self.now, server));
+        self.leader = None;
+        self.elect_at = self.now + ELECTION;
+    }
+
+    /// Ends a server as SIGTERM does: it leaves, hands its office over, and stops.
+    pub(crate) fn stop(&mut self, server: usize) {
+        self.servers[server].core.leave();
+        self.within(20_000, "no round needs it", |n| {
+            let s = &n.servers[server];
+            s.core.may_go(&s.state)
+        });
+        if self.leader == Some(server) {
+            self.step_back(server);
+            self.within(3_000, "another leads", |n| n.leader.is_some());
+        }
+        self.crash(server);
+    }
+
     fn quorum(&self) -> bool {
         self.servers.iter().filter(|s| s.up).count() >= self.descriptor.majority()
     }
@@ -294,7 +321,10 @@ impl Net {
     pub(crate) fn tick(&mut self) {
         self.now += TICK;
         if self.leader.is_none() && self.now >= self.elect_at && self.quorum() {
-            self.leader = self.servers.iter().position(|s| s.up);
+            // Whoever comes after the one that stepped back last.
+            let n = self.servers.len();
+            let after = self.stepped.last().map_or(0, |(_, server)| server + 1);
+            self.leader = (after..after + n).map(|i| i % n).find(|i| self.servers[*i].up);
         }
         self.commit();
         self.apply();
@@ -403,6 +433,9 @@ impl Net {
         };
         for collect in self.collects.extract_if(.., |c| full(c)).collect::<Vec<_>>() {
             let mut parts = self.aggregates(&collect.header, &collect.digest);
+            if self.no_path.contains(&collect.server) {
+                parts.clear();
+            }
             if self.fail_collects > 0 {
                 self.fail_collects -= 1;
                 parts.clear();
@@ -449,6 +482,10 @@ impl Net {
                     assert!(leads && without.is_empty());
                     let at = self.now + u64::from(within_ms);
                     self.collects.push(Collect { at, server: i, header: *header, digest });
+                }
+                Action::StepBack => {
+                    assert!(leads);
+                    self.step_back(i);
                 }
                 Action::Campaign => {
                     s.campaigns += 1;

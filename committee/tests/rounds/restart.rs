@@ -1,6 +1,6 @@
 //! Servers that stop and come back (R2, section 7).
 
-use zipnet_committee::state::RETURN_ROUNDS;
+use zipnet_committee::state::{RETURN_ROUNDS, Stage};
 
 use crate::net::{Faults, Net};
 
@@ -186,5 +186,50 @@ fn restarts_at_random_moments_under_faults_always_heal() {
             n.finals() > last + 3 && n.last().servers.len() == servers as usize
         });
         net.check_replay();
+    }
+}
+
+#[test]
+fn whoever_dies_whenever_is_out_within_two_deadlines_and_back_within_ten_rounds_with_all_its_clients() {
+    for (seed, servers) in [(40, 3), (41, 5)] {
+        for dead in [0, servers as usize - 1] {
+            for stage in [
+                None,
+                Some(Stage::Signing),
+                Some(Stage::Folding),
+                Some(Stage::Committing),
+                Some(Stage::Revealing),
+            ] {
+                let mut net = Net::started(seed, servers, 6);
+                net.rounds(3);
+                let sessions: Vec<_> = net.clients.iter().map(|c| c.session).collect();
+                net.until("the moment has come", |n| n.stage() == stage);
+                let from = net.now;
+                net.crash(dead);
+                let without = |n: &Net| n.state().round().is_some_and(|r| !r.has(&n.id(dead)));
+                net.until("a header without it", without);
+                let took = net.now - from;
+                // A follower's death shows at the deadline of the round under way and of the one after; a leader's
+                // costs the election on top.
+                let election = if dead == 0 { 3_000 } else { 0 };
+                assert!(took <= 2 * deadline(&net) + election, "{dead} at {stage:?}: {took} ms");
+                net.rounds(2);
+                net.restart(dead);
+                let back = net.state().opened();
+                net.until("a record with it", |n| n.last().servers.len() == servers as usize);
+                assert!(
+                    net.finals() <= back + RETURN_ROUNDS,
+                    "{dead} at {stage:?}: {} after {back}",
+                    net.finals()
+                );
+                net.until("all its clients registered anew", |n| n.last().count() == 6);
+                assert!(net.finals() <= back + RETURN_ROUNDS);
+                let same: Vec<_> = net.clients.iter().map(|c| c.session).collect();
+                assert_eq!(sessions, same, "{dead} at {stage:?}: nobody had to start anew");
+                let said = net.published;
+                net.rounds(3);
+                assert!(net.published > said);
+            }
+        }
     }
 }

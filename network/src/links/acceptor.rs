@@ -117,7 +117,7 @@ impl Acceptor {
                 Err(error) => {
                     Close::Hello.on(&conn);
                     let reason = error.reason();
-                    metrics::counter!("zipnet_links_hello_refused_total", "reason" => reason).increment(1);
+                    metrics::counter!(super::HELLOS_REFUSED, "reason" => reason).increment(1);
                     Err(error.to_string())
                 }
             }

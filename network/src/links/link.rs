@@ -102,6 +102,12 @@ impl Link {
         self.shared.state.borrow().up.is_some()
     }
 
+    /// The number of the connection that is up, as far as known: each that is made has a higher one.
+    pub fn connection(&self) -> Option<u64> {
+        let state = self.shared.state.borrow();
+        state.up.as_ref().map(|_| state.dials)
+    }
+
     /// The authenticated other side, while the connection is up.
     pub fn remote(&self) -> Option<Remote> {
         self.shared.state.borrow().up.as_ref().map(|up| (*up.remote).clone())

@@ -112,6 +112,8 @@ impl Universe {
             state: watch::Sender::new(State::Joining),
             peers: watch::Sender::default(),
             leaving: CancellationToken::new(),
+            #[cfg(test)]
+            running: watch::Sender::default(),
         });
         let ended = node::spawn(config, shared.clone(), asked)
             .map_err(|error| UniverseError::Ended(format!("no thread: {error}")))?;

@@ -44,7 +44,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A running network with what is needed to end it.
 pub(super) struct Running {
     network: Network,
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
     bootstrap: Vec<EndpointAddr>,
 }
 
@@ -275,6 +275,7 @@ mod tests {
             state: watch::Sender::new(State::Joining),
             peers: watch::Sender::default(),
             leaving: CancellationToken::new(),
+            running: watch::Sender::default(),
         };
         let (_handle, mut questions) = mpsc::channel(1);
         let mut open = Vec::new();

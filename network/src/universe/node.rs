@@ -56,6 +56,9 @@ pub(super) struct Shared {
     pub state: watch::Sender<State>,
     pub peers: watch::Sender<Arc<BTreeMap<PeerId, Announcement>>>,
     pub leaving: CancellationToken,
+    /// The endpoint of the network that runs, for tests that end it.
+    #[cfg(test)]
+    pub running: watch::Sender<Option<iroh::Endpoint>>,
 }
 
 /// Starts the thread. The receiver fires when it has ended.
@@ -81,9 +84,14 @@ fn supervise(config: &UniverseConfig, shared: &Shared, mut questions: mpsc::Rece
         let runtime = match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                let reason = format!("no runtime: {error}");
-                shared.state.send_replace(State::Down(UniverseError::Ended(reason)));
-                return;
+                // Out of files, for example: that may pass.
+                warn!(%error, "no runtime for the universe's network, trying again");
+                shared.state.send_replace(State::Down(UniverseError::Ended(format!("no runtime: {error}"))));
+                if !rest(pause, shared, &mut questions, &mut open) {
+                    return;
+                }
+                pause = (pause * 2).min(BACKOFF_MAX);
+                continue;
             }
         };
         let life = runtime.block_on(live(config, shared, &mut questions, &mut open));
@@ -122,6 +130,8 @@ async fn live(
             return Some(Death { error, lived: Duration::ZERO });
         }
     };
+    #[cfg(test)]
+    shared.running.send_replace(Some(network.endpoint.clone()));
     let since = Instant::now();
     let end = network.run(shared, questions, open).await;
     network.end(shared).await;
@@ -158,5 +168,58 @@ fn rest(
             return true;
         }
         std::thread::sleep(POLL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::time::timeout;
+    use zeroize::Zeroizing;
+    use zipnet_dcnet::identity::Identity;
+
+    use super::super::{EmbeddedRelay, Universe};
+    use super::*;
+
+    /// Far more than it takes; only a hanging test meets it.
+    const PATIENCE: Duration = Duration::from_mins(2);
+
+    fn config(n: u8, relay: &EmbeddedRelay, bootstrap: Vec<Bootstrap>) -> UniverseConfig {
+        let identity = Arc::new(Identity::from_seed(Zeroizing::new([n; 32])));
+        let announcement = Announcement { bundle: identity.server_bundle(), link: None, deployment: None };
+        UniverseConfig {
+            identity,
+            universe: "zipnet.test".to_owned(),
+            bootstrap,
+            relay: relay.relay(),
+            listen: Some("127.0.0.1:0".parse().unwrap()),
+            announcement,
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_network_that_dies_is_rebuilt_announces_and_serves_as_before_each_time() {
+        let relay = EmbeddedRelay::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let steady = Universe::join(config(1, &relay, vec![]), PATIENCE).await.unwrap();
+        let entry = steady.local_addr().unwrap();
+        let mortal = Universe::start(config(2, &relay, vec![entry])).unwrap();
+        mortal.serve_describe("acme", Arc::new(|| vec![7]));
+        let mut states = mortal.state();
+        for life in 0..3 {
+            let up = states.wait_for(|state| matches!(state, State::Up(_)));
+            timeout(PATIENCE, up).await.unwrap_or_else(|_| panic!("life {life}")).unwrap();
+            let asked = steady.describe("acme", PATIENCE, |answer| Some(answer.bytes)).await;
+            assert_eq!(asked, Ok(vec![7]), "life {life}");
+            let mut peers = mortal.watch_peers();
+            let met = peers.wait_for(|peers| peers.contains_key(&entry.peer_id));
+            timeout(PATIENCE, met).await.unwrap_or_else(|_| panic!("life {life}")).unwrap();
+            let endpoint = mortal.shared.running.borrow().clone().unwrap();
+            endpoint.close().await;
+            let down = states.wait_for(|state| matches!(state, State::Down(_)));
+            timeout(PATIENCE, down).await.unwrap_or_else(|_| panic!("life {life} goes on")).unwrap();
+        }
+        tokio::join!(mortal.leave(), steady.leave());
+        relay.stop().await;
     }
 }

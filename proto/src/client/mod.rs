@@ -18,7 +18,7 @@ use tonic_health::pb::{
 use uuid::Uuid;
 
 pub use messages::SendOptions;
-pub use streams::{ReadStream, WatchStream};
+pub use streams::{ReadStream, VerifyStream, WatchStream};
 
 use crate::{
     connect::{ConnectError, chain, connect_any, is_transport},

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{CALL_TIMEOUT, CallError, Client, bounded};
-use crate::v1::{DrainRequest, SetLogLevelRequest, SetPausedRequest, StatusRequest, StatusResponse};
+use crate::v1::{
+    DrainRequest, GetDescriptorRequest, GetDescriptorResponse, ServersRequest, ServersResponse,
+    SetLogLevelRequest, SetPausedRequest, StatusRequest, StatusResponse,
+};
 
 impl Client {
     /// How the daemon is doing.
@@ -12,6 +15,22 @@ impl Client {
     /// A lost or silent daemon.
     pub async fn status(&mut self) -> Result<StatusResponse, CallError> {
         bounded("Status", CALL_TIMEOUT, self.control.status(StatusRequest {})).await
+    }
+
+    /// The descriptor of the deployment, encoded, and whether it was pinned.
+    ///
+    /// # Errors
+    /// `InstanceUnknown` as [`CallError::Refused`]; a lost or silent daemon.
+    pub async fn descriptor(&mut self) -> Result<GetDescriptorResponse, CallError> {
+        bounded("GetDescriptor", CALL_TIMEOUT, self.control.get_descriptor(GetDescriptorRequest {})).await
+    }
+
+    /// Every server of the deployment: whether the current header names it, since when, and whether it can be reached.
+    ///
+    /// # Errors
+    /// `InstanceUnknown` as [`CallError::Refused`]; a lost or silent daemon.
+    pub async fn servers(&mut self) -> Result<ServersResponse, CallError> {
+        bounded("Servers", CALL_TIMEOUT, self.control.servers(ServersRequest {})).await
     }
 
     /// Tells the daemon to take no more messages and to end; with `now` at once, without covering on. Gives how long it

@@ -6,7 +6,13 @@ use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 use super::{CALL_TIMEOUT, CallError, Client, bounded};
-use crate::v1::{ReadItem, ReadRequest, WatchItem, WatchRequest, read_item::Item};
+use crate::v1::{
+    ReadItem, ReadRequest, VerifyLogItem, VerifyLogRequest, WatchItem, WatchRequest, read_item::Item,
+    verify_log_item,
+};
+
+/// Longest time between two items of a verification: the daemon asks a slow server three times, ten seconds each.
+const VERIFY_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Client {
     /// The broadcast log from `from_round` on (0: the earliest kept; absent: the last 100 rounds); with `follow` also
@@ -32,6 +38,42 @@ impl Client {
         let request = WatchRequest { message_id, cursor: cursor.to_owned() };
         let stream = bounded("Watch", CALL_TIMEOUT, self.control.watch(request)).await?;
         Ok(WatchStream { stream, first: true })
+    }
+}
+
+impl Client {
+    /// Walks the log of a server (empty: one that can be reached) from a round on (0: the earliest kept).
+    ///
+    /// # Errors
+    /// `TooManyCallers`, `InstanceUnknown`, `InvalidRequest` (no server of the deployment) as [`CallError::Refused`]; a
+    /// lost or silent daemon.
+    pub async fn verify_log(&mut self, from_round: u64, server: &str) -> Result<VerifyStream, CallError> {
+        let request = VerifyLogRequest { from_round, server: server.to_owned() };
+        let stream = bounded("VerifyLog", CALL_TIMEOUT, self.control.verify_log(request)).await?;
+        Ok(VerifyStream { stream })
+    }
+}
+
+/// What a walk through the log finds, as it goes on.
+#[derive(Debug)]
+pub struct VerifyStream {
+    stream: Streaming<VerifyLogItem>,
+}
+
+impl VerifyStream {
+    /// The next progress mark or problem; `None` at the end.
+    ///
+    /// # Errors
+    /// `ConnectTimeout` when the server does not answer, `Draining` as [`CallError::Refused`]; a lost or silent daemon.
+    pub async fn next(&mut self) -> Result<Option<verify_log_item::Item>, CallError> {
+        loop {
+            match next_item("VerifyLog", Some(VERIFY_TIMEOUT), self.stream.message()).await? {
+                None => return Ok(None),
+                Some(VerifyLogItem { item: Some(item) }) => return Ok(Some(item)),
+                // A kind of item of a later version.
+                Some(VerifyLogItem { item: None }) => {}
+            }
+        }
     }
 }
 

@@ -16,6 +16,32 @@ fn dev(dir: &std::path::Path) -> Daemon {
     daemon
 }
 
+/// `servers`, `descriptor fetch` and `log verify`, of each server.
+fn an_operator_looks(daemon: &Daemon) {
+    let fetched = daemon.json(&["descriptor", "fetch"]).unwrap().remove(0);
+    let status = daemon.status().unwrap();
+    assert_eq!(fetched["id"], status["deployment"]);
+    assert!(status["round_at_ms"].as_u64() <= status["now_ms"].as_u64(), "{status}");
+
+    let shown = daemon.json(&["servers"]).unwrap().remove(0);
+    let servers = shown["servers"].as_array().unwrap();
+    assert_eq!(servers.len(), fetched["descriptor"]["servers"].as_array().unwrap().len());
+    assert!(servers.iter().all(|s| s["named"] == true && s["reachable"] == true), "{shown}");
+    assert!(shown["aggregators"].as_array().is_some_and(|a| a.len() == 1), "{shown}");
+
+    for server in servers {
+        let id = server["peer_id"].as_str().unwrap();
+        let walked = daemon.json(&["log", "verify", "--server", id]).unwrap();
+        let end = walked.last().unwrap();
+        assert_eq!((&end["server"], &end["problems"]), (&server["peer_id"], &0.into()), "{end}");
+        let last = end["next_round"].as_u64().unwrap();
+        assert!(end["first_round"] == 1 && last > end["latest_round"].as_u64().unwrap(), "{end}");
+        assert!(end["signatures"].as_u64() > end["records"].as_u64(), "{end}");
+    }
+    let stranger = daemon.ctl(&["log", "verify", "--server", &"00".repeat(32)]);
+    assert_eq!(stranger.status.code(), Some(1), "no server of this deployment");
+}
+
 #[test]
 fn a_message_goes_out_within_four_rounds_and_is_read_once_also_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
@@ -35,6 +61,8 @@ fn a_message_goes_out_within_four_rounds_and_is_read_once_also_after_a_restart()
 
     let read: Vec<_> = daemon.read().unwrap();
     assert_eq!(read.iter().filter(|m| m.payload == "hello").count(), 1);
+
+    an_operator_looks(&daemon);
 
     let complaints = daemon.process().complaints();
     assert!(complaints.is_empty(), "a healthy run complains: {complaints:#?}");

@@ -8,6 +8,7 @@ mod gossip;
 mod instances;
 mod processes;
 mod promises;
+mod rolling;
 mod sigkill;
 mod stall;
 mod standing;

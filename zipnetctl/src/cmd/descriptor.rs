@@ -1,4 +1,6 @@
-//! `descriptor`: make and check the file that says what a deployment is. Needs no daemon.
+//! `descriptor`: make, check and fetch the file that says what a deployment is. Only `fetch` needs a daemon.
+
+mod fetch;
 
 use std::{
     fs::{self, File},
@@ -21,12 +23,13 @@ use crate::{failure::Failure, out, text};
 /// Largest file that is read as a descriptor, in bytes; 32 servers need about 3,000.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// Make, show or check the descriptor of a deployment.
+/// Make, show, check or fetch the descriptor of a deployment.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     New(New),
     Show(Show),
     Verify(Verify),
+    Fetch(fetch::Fetch),
 }
 
 /// Make a descriptor from the servers' peer ids and print its deployment id.
@@ -91,11 +94,12 @@ struct Shown<'a> {
     descriptor: &'a Descriptor,
 }
 
-pub(crate) fn run(verb: Verb, context: &mut Context) -> Result<(), Failure> {
+pub(crate) async fn run(verb: Verb, context: &mut Context) -> Result<(), Failure> {
     match verb {
         Verb::New(args) => new(args, context),
         Verb::Show(args) => show(&args, context),
         Verb::Verify(args) => verify(&args, context),
+        Verb::Fetch(args) => fetch::run(args, context).await,
     }
 }
 

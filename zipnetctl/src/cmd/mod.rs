@@ -7,12 +7,14 @@ pub(crate) mod doctor;
 pub(crate) mod drain;
 pub(crate) mod health;
 pub(crate) mod list;
+pub(crate) mod log;
 pub(crate) mod log_level;
 pub(crate) mod man;
 pub(crate) mod message;
 pub(crate) mod pause;
 pub(crate) mod read;
 pub(crate) mod send;
+pub(crate) mod servers;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod verify;
@@ -61,7 +63,9 @@ pub(crate) async fn run(verb: Verb, context: &mut Context) -> Result<(), Failure
         Verb::Status => status::run(context).await,
         Verb::Health => health::run(context).await,
         Verb::Version => version::run(context).await,
-        Verb::Descriptor(verb) => descriptor::run(verb, context),
+        Verb::Servers => servers::run(context).await,
+        Verb::Log(log::Verb::Verify(args)) => log::verify(args, context).await,
+        Verb::Descriptor(verb) => descriptor::run(verb, context).await,
     }
 }
 

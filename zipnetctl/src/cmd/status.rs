@@ -21,6 +21,7 @@ struct Shown<'a> {
     registered: bool,
     connected_since_ms: Option<u64>,
     round: u64,
+    round_at_ms: Option<u64>,
     participants: u32,
     participants_low_1h: Option<u32>,
     min_anonymity: u32,
@@ -74,6 +75,7 @@ fn json(s: &StatusResponse) -> Shown<'_> {
         registered: s.registered,
         connected_since_ms: s.connected_since_ms,
         round: s.round,
+        round_at_ms: s.round_at_ms,
         participants: s.participants,
         participants_low_1h: s.participants_low_1h,
         min_anonymity: s.min_anonymity,
@@ -126,7 +128,8 @@ fn rows(s: &StatusResponse) -> Vec<(&'static str, String)> {
         rows.push(("connected", format!("since {}", text::moment(since))));
     }
     if known {
-        rows.push(("round", s.round.to_string()));
+        let at = s.round_at_ms.map(|at| format!(", opened {}", text::moment(at))).unwrap_or_default();
+        rows.push(("round", format!("{}{at}", s.round)));
         let low = s.participants_low_1h.map(|n| format!("lowest in the last hour {n}, ")).unwrap_or_default();
         rows.push((
             "participants",

@@ -14,10 +14,11 @@ use tempfile::TempDir;
 use tokio_stream::{Stream, StreamExt, wrappers::UnixListenerStream};
 use tonic::{Request, Response, Status, transport::Server};
 use zipnet_proto::v1::{
-    CancelRequest, CancelResponse, DrainRequest, DrainResponse, GetReceiptRequest, GetReceiptResponse,
-    GetRequest, ListRequest, ListResponse, Message, MessageState, Progress, Published, ReadItem, ReadRequest,
-    SendRequest, SendResponse, SetLogLevelRequest, SetLogLevelResponse, SetPausedRequest, SetPausedResponse,
-    StatusRequest, StatusResponse, WatchItem, WatchRequest,
+    CancelRequest, CancelResponse, DrainRequest, DrainResponse, GetDescriptorRequest, GetDescriptorResponse,
+    GetReceiptRequest, GetReceiptResponse, GetRequest, ListRequest, ListResponse, Message, MessageState,
+    Progress, Published, ReadItem, ReadRequest, SendRequest, SendResponse, ServersRequest, ServersResponse,
+    SetLogLevelRequest, SetLogLevelResponse, SetPausedRequest, SetPausedResponse, StatusRequest,
+    StatusResponse, VerifyLogItem, VerifyLogRequest, WatchItem, WatchRequest,
     control_server::{Control, ControlServer},
     read_item::Item,
 };
@@ -39,6 +40,10 @@ pub(crate) struct Script {
     pub(crate) watch: VecDeque<Vec<Result<WatchItem, Status>>>,
     pub(crate) cancel: Option<Result<CancelResponse, Status>>,
     pub(crate) receipt: Option<Result<Vec<u8>, Status>>,
+    pub(crate) descriptor: Option<Result<GetDescriptorResponse, Status>>,
+    pub(crate) servers: Option<Result<ServersResponse, Status>>,
+    /// The stream of `VerifyLog`.
+    pub(crate) walk: Vec<Result<VerifyLogItem, Status>>,
     /// What the operator's verbs are refused with.
     pub(crate) forbidden: Option<Status>,
     pub(crate) paused: bool,
@@ -51,6 +56,7 @@ pub(crate) struct Script {
     pub(crate) reads: Vec<ReadRequest>,
     pub(crate) lists: Vec<ListRequest>,
     pub(crate) watches: Vec<WatchRequest>,
+    pub(crate) walks: Vec<VerifyLogRequest>,
     /// `Drain`, `SetPaused`, `SetLogLevel` and `Cancel` in short.
     pub(crate) orders: Vec<String>,
 }
@@ -251,6 +257,32 @@ impl Control for Service {
     ) -> Result<Response<GetReceiptResponse>, Status> {
         let receipt = self.enter("GetReceipt", |script| script.receipt.clone().unwrap()).await?;
         Ok(Response::new(GetReceiptResponse { receipt }))
+    }
+
+    async fn get_descriptor(
+        &self,
+        _: Request<GetDescriptorRequest>,
+    ) -> Result<Response<GetDescriptorResponse>, Status> {
+        self.enter("GetDescriptor", |script| script.descriptor.clone().unwrap().map(Response::new)).await
+    }
+
+    async fn servers(&self, _: Request<ServersRequest>) -> Result<Response<ServersResponse>, Status> {
+        self.enter("Servers", |script| script.servers.clone().unwrap().map(Response::new)).await
+    }
+
+    type VerifyLogStream = std::pin::Pin<Box<dyn Stream<Item = Result<VerifyLogItem, Status>> + Send>>;
+
+    async fn verify_log(
+        &self,
+        request: Request<VerifyLogRequest>,
+    ) -> Result<Response<Self::VerifyLogStream>, Status> {
+        let items = self
+            .enter("VerifyLog", |script| {
+                script.walks.push(request.into_inner());
+                script.walk.clone()
+            })
+            .await;
+        Ok(Response::new(Box::pin(tokio_stream::iter(items))))
     }
 
     async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {

@@ -36,6 +36,7 @@ fn ready() -> StatusResponse {
         warnings: vec!["the deployment is not pinned\u{1b}[0m".into()],
         paused: true,
         draining: true,
+        round_at_ms: Some(1_770_000_099_000),
         cadence: 4,
         now_ms: 1_770_000_100_000,
         started_at_ms: 1_769_999_900_000,
@@ -77,7 +78,7 @@ fn json() {
         "client_id": "c1".repeat(32), "peer_id": "b2".repeat(32),
         "state": "holding", "why": "messages are held: the last header names 2 servers, 3 are needed",
         "registered": true, "connected_since_ms": 1_770_000_000_000_u64,
-        "round": 1234, "participants": 12, "participants_low_1h": 9, "min_anonymity": 8,
+        "round": 1234, "round_at_ms": 1_770_000_099_000_u64, "participants": 12, "participants_low_1h": 9, "min_anonymity": 8,
         "servers": ["51".repeat(32), "52".repeat(32)], "servers_total": 3, "min_servers": 3,
         "slots": 64, "slot_bytes": 256, "max_payload": 240,
         "queue": {

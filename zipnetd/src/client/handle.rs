@@ -9,15 +9,21 @@ use futures::future::BoxFuture;
 use tokio::sync::watch::Receiver;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use zipnet_proto::v1::{CancelResponse, ListResponse, Message, SendResponse, StatusResponse};
+use zipnet_dcnet::ids::PeerId;
+use zipnet_proto::v1::{
+    CancelResponse, GetDescriptorResponse, ListResponse, Message, SendResponse, ServersResponse,
+    StatusResponse,
+};
 use zipnet_proto::{Reason, Refused};
 
 use super::changes::{Changed, Start};
 use super::log::Log;
-use super::peers::Peers;
+use super::peers::{OneServer, Peers};
 use super::runner::Runner;
-use super::{changes, read};
-use crate::control::backend::{Backend, Caller, Denied, ListPage, LogSink, NewMessage, WatchSink};
+use super::{changes, read, verify};
+use crate::control::backend::{
+    Backend, Caller, Denied, ListPage, LogSink, NewMessage, VerifySink, WatchSink,
+};
 
 /// How long the core may take for an answer: a full disk queue in front of a slow disk.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(9);
@@ -49,6 +55,10 @@ pub(crate) enum Request {
     SetPaused { paused: bool, reply: oneshot::Sender<bool> },
     /// Reserve in every Nth round from now on.
     SetCadence { cadence: NonZeroU32, reply: oneshot::Sender<()> },
+    /// Give the descriptor.
+    Descriptor { reply: oneshot::Sender<Result<GetDescriptorResponse, Refused>> },
+    /// Who is in the current header, and who can be reached.
+    Servers { reply: oneshot::Sender<Result<ServersResponse, Refused>> },
     /// Look at everything.
     Status { caller: Caller, reply: oneshot::Sender<StatusResponse> },
 }
@@ -202,6 +212,43 @@ impl Backend for Handle {
             let view = view.ok_or_else(instance_unknown)?;
             let log = view.log.ok_or_else(instance_unknown)?;
             read::read(log, view.peers, from, follow, sink).await
+        })
+    }
+
+    fn descriptor(&self) -> BoxFuture<'static, Result<GetDescriptorResponse, Denied>> {
+        let asked = self.ask(|reply| Request::Descriptor { reply });
+        Box::pin(async move { Ok(asked.await??) })
+    }
+
+    fn servers(&self) -> BoxFuture<'static, Result<ServersResponse, Denied>> {
+        let asked = self.ask(|reply| Request::Servers { reply });
+        Box::pin(async move { Ok(asked.await??) })
+    }
+
+    fn verify_log(
+        &self,
+        from: u64,
+        server: Option<PeerId>,
+        sink: VerifySink,
+    ) -> BoxFuture<'static, Result<(), Refused>> {
+        let view = self.view.borrow().clone();
+        Box::pin(async move {
+            let view = view.ok_or_else(instance_unknown)?;
+            let log = view.log.ok_or_else(instance_unknown)?;
+            let servers = &log.descriptor().servers;
+            if let Some(server) = server.filter(|server| servers.binary_search(server).is_err()) {
+                let text = format!("{server} is no server of this deployment");
+                return Err(refuse(Reason::InvalidRequest, &text, None));
+            }
+            let link = match &server {
+                Some(server) => view.peers.link(server),
+                None => view.peers.pick_server(None),
+            };
+            let link = link.ok_or_else(|| {
+                refuse(Reason::ConnectTimeout, "nobody has told yet where the server is", None)
+            })?;
+            let server = link.peer_id();
+            verify::verify(log, server, &OneServer(link), from, sink).await
         })
     }
 

@@ -134,6 +134,13 @@ impl Log {
         if linked { Next::Page(page.clone()) } else { Next::Elsewhere }
     }
 
+    /// Digest of the record of a round, if it counts and is in memory.
+    pub(crate) fn digest(&self, round: u64) -> Option<RecordDigest> {
+        let kept = self.lock();
+        let at = kept.pages.binary_search_by_key(&round, |page| page.round).ok()?;
+        Some(kept.pages[at].digest)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
         // A panic in between leaves at worst a page too few, which is fetched.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)

@@ -23,7 +23,9 @@ mod peers;
 mod read;
 mod requests;
 mod runner;
+mod servers;
 mod status;
+mod verify;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -15,6 +15,7 @@ use zipnet_dcnet::wire::{RecordsCall, RecordsReply};
 use zipnet_network::links::{Kind, Link, LinkAddr, Links};
 
 use super::read::Source;
+use super::verify::Giver;
 
 /// How long a server may take for a piece of the log.
 const RECORDS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,9 +64,9 @@ impl Peers {
         self.lock().get(peer).cloned()
     }
 
-    /// Which links are up.
-    pub(crate) fn states(&self) -> Vec<(PeerId, bool)> {
-        self.lock().iter().map(|(peer, link)| (*peer, link.is_up())).collect()
+    /// Which links are up, and by which connection.
+    pub(crate) fn states(&self) -> Vec<(PeerId, Option<u64>)> {
+        self.lock().iter().map(|(peer, link)| (*peer, link.connection())).collect()
     }
 
     /// Whether it is known where all of these are.
@@ -106,6 +107,19 @@ impl Peers {
     }
 }
 
+/// The log of one server.
+pub(crate) struct OneServer(pub(crate) Link);
+
+impl Giver for OneServer {
+    fn records(&self, call: RecordsCall) -> BoxFuture<'_, Result<RecordsReply, String>> {
+        Box::pin(async move {
+            let answer = self.0.call(Kind::Records, encode(&call), RECORDS_TIMEOUT).await;
+            let bytes = answer.map_err(|e| e.to_string())?;
+            borsh::from_slice(&bytes).map_err(|e| format!("malformed: {e}"))
+        })
+    }
+}
+
 impl Source for Peers {
     fn records(
         &self,
@@ -117,11 +131,7 @@ impl Source for Peers {
         Box::pin(async move {
             let link = link?;
             let server = link.peer_id();
-            let answer = link.call(Kind::Records, encode(&call), RECORDS_TIMEOUT).await;
-            let reply = answer.map_err(|e| e.to_string()).and_then(|bytes| {
-                borsh::from_slice::<RecordsReply>(&bytes).map_err(|e| format!("malformed: {e}"))
-            });
-            match reply {
+            match OneServer(link).records(call).await {
                 Ok(reply) => Some((server, reply)),
                 Err(error) => {
                     debug!(server = %server.short(), error, "no records");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tracing::info;
-use zipnet_proto::v1::ListResponse;
+use zipnet_proto::v1::{GetDescriptorResponse, ListResponse};
 use zipnet_proto::{Reason, Refused};
 use zipnet_store::Store;
 
@@ -13,6 +13,7 @@ use super::changes::Changed;
 use super::execute::{Waiting, refused};
 use super::handle::{Request, instance_unknown};
 use super::runner::{Live, Runner};
+use super::servers::servers;
 use super::status::{self, Own};
 use crate::control::backend::{Caller, ListPage};
 use crate::core::config::MAX_PAGE;
@@ -75,6 +76,17 @@ impl Runner {
                 let done = self.step(Input::SetCadence(cadence.get()));
                 let _ = reply.send(());
                 return done;
+            }
+            Request::Descriptor { reply } => {
+                let pinned = self.config.instance.pin.is_some();
+                let answer = self.live().map(|live| GetDescriptorResponse {
+                    descriptor: zipnet_dcnet::signed::encode(&live.descriptor),
+                    pinned,
+                });
+                let _ = reply.send(answer);
+            }
+            Request::Servers { reply } => {
+                let _ = reply.send(self.live().map(servers));
             }
             Request::Status { caller, reply } => {
                 let own = Own {

@@ -37,8 +37,8 @@ pub(super) struct Live {
     pub(super) core: Core,
     pub(super) descriptor: Descriptor,
     pub(super) hands: Hands,
-    /// What was last told to the core about each link.
-    pub(super) links: Vec<(PeerId, bool)>,
+    /// What was last told to the core about each link: the connection that is up.
+    pub(super) links: Vec<(PeerId, Option<u64>)>,
     pub(super) subscription: JoinHandle<()>,
     pub(super) next_reply: u64,
 }
@@ -214,10 +214,11 @@ impl Runner {
             }
         }
         let mut done = false;
-        for (peer, up) in states {
-            let before = was.iter().any(|(known, was_up)| *known == peer && *was_up);
-            if up != before {
-                done |= self.step(Input::Link { peer, up });
+        for (peer, connection) in states {
+            let before = was.iter().find(|(known, _)| *known == peer).and_then(|(_, was)| *was);
+            // A connection that was replaced between two looks came up, too.
+            if connection != before {
+                done |= self.step(Input::Link { peer, up: connection.is_some() });
             }
         }
         done

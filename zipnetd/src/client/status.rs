@@ -88,6 +88,7 @@ fn of_core(out: &mut StatusResponse, status: &Status) {
     out.registered = status.registered;
     out.cadence = status.cadence;
     out.round = status.round;
+    out.round_at_ms = status.round_at;
     out.participants = status.participants.unwrap_or(0);
     out.participants_low_1h = status.participants_low_1h;
     out.servers = status.servers.iter().map(ToString::to_string).collect();

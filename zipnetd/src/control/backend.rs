@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
+use zipnet_dcnet::ids::PeerId;
 use zipnet_proto::Refused;
 use zipnet_proto::v1::{
-    CancelResponse, ListResponse, Message, MessageState, ReadItem, SendResponse, StatusResponse, WatchItem,
+    CancelResponse, GetDescriptorResponse, ListResponse, Message, MessageState, ReadItem, SendResponse,
+    ServersResponse, StatusResponse, VerifyLogItem, WatchItem,
 };
 
 /// Who calls: the uid of the other end of the socket, as the kernel tells it.
@@ -46,6 +48,9 @@ pub type LogSink = mpsc::Sender<ReadItem>;
 
 /// The same for what becomes of messages.
 pub type WatchSink = mpsc::Sender<WatchItem>;
+
+/// The same for what a walk through the log finds.
+pub type VerifySink = mpsc::Sender<VerifyLogItem>;
 
 /// Why a call brought nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +106,21 @@ pub trait Backend: Send + Sync + 'static {
     /// Writes the log from a round on into the sink; ends with the last final round, or with the reader.
     fn read(&self, from: Option<u64>, follow: bool, sink: LogSink)
     -> BoxFuture<'static, Result<(), Refused>>;
+
+    /// The descriptor, encoded, and whether it was pinned.
+    fn descriptor(&self) -> BoxFuture<'static, Result<GetDescriptorResponse, Denied>>;
+
+    /// Who is in the current header, since when, and who can be reached.
+    fn servers(&self) -> BoxFuture<'static, Result<ServersResponse, Denied>>;
+
+    /// Walks the log of a server, or of one that can be reached, from a round on (0: the earliest kept), and writes what it
+    /// finds into the sink.
+    fn verify_log(
+        &self,
+        from: u64,
+        server: Option<PeerId>,
+        sink: VerifySink,
+    ) -> BoxFuture<'static, Result<(), Refused>>;
 
     /// How it is doing, as this caller may see it.
     fn status(&self, caller: Caller) -> BoxFuture<'static, Result<StatusResponse, Denied>>;

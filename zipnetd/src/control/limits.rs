@@ -22,6 +22,10 @@ pub struct Limits {
     pub subscribers: usize,
     /// The same of one uid.
     pub subscribers_per_uid: usize,
+    /// Walks through the log, which have a server give all that it keeps; a further one is `TooManyCallers`.
+    pub verifiers: usize,
+    /// The same of one uid.
+    pub verifiers_per_uid: usize,
     /// Items between the daemon and a reader or watcher that is behind.
     pub stream_items: usize,
     /// A reader or watcher that takes nothing for this long is told `Lagged`.
@@ -41,6 +45,8 @@ impl Default for Limits {
             readers_per_uid: 8,
             subscribers: 64,
             subscribers_per_uid: 16,
+            verifiers: 2,
+            verifiers_per_uid: 1,
             stream_items: 64,
             stream_stall: Duration::from_secs(30),
             streams_per_connection: 64,

@@ -4,6 +4,7 @@
 mod accept;
 pub mod backend;
 mod cancel;
+mod descriptor;
 mod drain;
 mod get;
 mod limits;
@@ -15,9 +16,11 @@ mod places;
 mod read;
 mod receipt;
 mod send;
+mod servers;
 mod socket;
 mod status;
 mod stream;
+mod verify_log;
 mod watch;
 
 use std::pin::Pin;
@@ -35,10 +38,11 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 use zipnet_proto::v1::control_server::{Control as Verbs, ControlServer};
 use zipnet_proto::v1::{
-    CancelRequest, CancelResponse, DrainRequest, DrainResponse, GetReceiptRequest, GetReceiptResponse,
-    GetRequest, ListRequest, ListResponse, Message, ReadItem, ReadRequest, SendRequest, SendResponse,
-    SetLogLevelRequest, SetLogLevelResponse, SetPausedRequest, SetPausedResponse, StatusRequest,
-    StatusResponse, WatchItem, WatchRequest,
+    CancelRequest, CancelResponse, DrainRequest, DrainResponse, GetDescriptorRequest, GetDescriptorResponse,
+    GetReceiptRequest, GetReceiptResponse, GetRequest, ListRequest, ListResponse, Message, ReadItem,
+    ReadRequest, SendRequest, SendResponse, ServersRequest, ServersResponse, SetLogLevelRequest,
+    SetLogLevelResponse, SetPausedRequest, SetPausedResponse, StatusRequest, StatusResponse, VerifyLogItem,
+    VerifyLogRequest, WatchItem, WatchRequest,
 };
 use zipnet_proto::{MAX_GRPC_REQUEST_BYTES, MAX_GRPC_RESPONSE_BYTES, Reason};
 
@@ -101,6 +105,7 @@ impl Control {
             limits,
             calls: Places::new(limits.calls, limits.calls_per_uid),
             readers: Places::new(limits.readers, limits.readers_per_uid),
+            verifiers: Places::new(limits.verifiers, limits.verifiers_per_uid),
             subscribers: Places::new(limits.subscribers, limits.subscribers_per_uid),
             stop: stop.clone(),
             draining: draining.clone(),
@@ -168,6 +173,7 @@ struct Service {
     calls: Places,
     readers: Places,
     subscribers: Places,
+    verifiers: Places,
     stop: CancellationToken,
     draining: CancellationToken,
 }
@@ -216,6 +222,7 @@ fn check_id(id: &str) -> Result<(), Status> {
 #[tonic::async_trait]
 impl Verbs for Service {
     type ReadStream = Pin<Box<dyn Stream<Item = Result<ReadItem, Status>> + Send>>;
+    type VerifyLogStream = Pin<Box<dyn Stream<Item = Result<VerifyLogItem, Status>> + Send>>;
     type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchItem, Status>> + Send>>;
 
     async fn send(&self, request: Request<SendRequest>) -> Result<Response<SendResponse>, Status> {
@@ -259,6 +266,27 @@ impl Verbs for Service {
     ) -> Result<Response<GetReceiptResponse>, Status> {
         let (caller, _permit) = self.admit(&request)?;
         receipt::receipt(self, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_descriptor(
+        &self,
+        request: Request<GetDescriptorRequest>,
+    ) -> Result<Response<GetDescriptorResponse>, Status> {
+        let (_, _permit) = self.admit(&request)?;
+        descriptor::descriptor(self).await.map(Response::new)
+    }
+
+    async fn servers(&self, request: Request<ServersRequest>) -> Result<Response<ServersResponse>, Status> {
+        let (_, _permit) = self.admit(&request)?;
+        servers::servers(self).await.map(Response::new)
+    }
+
+    async fn verify_log(
+        &self,
+        request: Request<VerifyLogRequest>,
+    ) -> Result<Response<Self::VerifyLogStream>, Status> {
+        let (caller, _permit) = self.admit(&request)?;
+        Ok(Response::new(Box::pin(verify_log::verify_log(self, caller, request.get_ref())?)))
     }
 
     async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {

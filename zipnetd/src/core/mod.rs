@@ -22,6 +22,7 @@ mod quiet;
 mod receipts;
 mod registration;
 mod rescan;
+pub mod roll;
 mod rounds;
 mod scan;
 mod seal;

@@ -15,6 +15,8 @@ use super::output::{Notice, Output};
 const MAX_PAUSE_MS: u64 = 60_000;
 /// First pause, in milliseconds.
 const FIRST_PAUSE_MS: u64 = 250;
+/// First pause before a server that headers leave out is asked whether it restarted, in milliseconds.
+const FIRST_DOUBT_MS: u64 = 2_000;
 /// A call that has no answer after this is given up, in milliseconds.
 const CALL_MS: u64 = 30_000;
 
@@ -38,6 +40,11 @@ struct Server {
     calling: Option<u64>,
     failures: u32,
     retry_at: u64,
+    /// When a server that this client is registered with is asked for its boot nonce: it may have restarted while this
+    /// client listened to another one, and nobody else says so.
+    doubt_at: Option<u64>,
+    /// How often that was asked since a header named it last.
+    doubts: u32,
 }
 
 /// The session and what each server gave for it. No `Debug`: it holds chains.
@@ -65,6 +72,8 @@ impl Registrar {
             calling: None,
             failures: 0,
             retry_at: 0,
+            doubt_at: None,
+            doubts: 0,
         };
         Self { session: *draw.keys.bytes(), servers: servers.iter().map(server).collect() }
     }
@@ -81,10 +90,33 @@ impl Registrar {
         }
     }
 
-    /// A link came up: whoever waits for a retry need not.
+    /// A link came up: whoever waits for a retry need not, and the server may be another start of it.
     pub(super) fn link_up(&mut self, peer: &PeerId, now: u64) {
         if let Some(s) = self.servers.iter_mut().find(|s| s.id == *peer) {
             s.retry_at = s.retry_at.min(now);
+            if matches!(s.phase, Phase::Done { .. }) {
+                s.doubt_at = Some(now);
+            }
+        }
+    }
+
+    /// A header names these servers. The others are asked, ever more rarely, whether they restarted.
+    pub(super) fn named(&mut self, servers: &[PeerId], now: u64, draw: &mut Draw) {
+        for s in &mut self.servers {
+            if servers.binary_search(&s.id).is_ok() {
+                s.doubts = 0;
+            } else if matches!(s.phase, Phase::Done { .. }) && s.doubt_at.is_none() && s.calling.is_none() {
+                let pause = (FIRST_DOUBT_MS << s.doubts.min(10)).min(MAX_PAUSE_MS);
+                s.doubt_at = Some(now + pause / 2 + draw.backoff.below(pause / 2));
+                s.doubts = s.doubts.saturating_add(1);
+            }
+        }
+    }
+
+    /// A header does not list this session as the servers vouched for it: one of them may have restarted.
+    pub(super) fn doubt(&mut self, now: u64) {
+        for s in self.servers.iter_mut().filter(|s| matches!(s.phase, Phase::Done { .. })) {
+            s.doubt_at.get_or_insert(now);
         }
     }
 
@@ -125,7 +157,14 @@ impl Registrar {
             if s.calling.is_some_and(|since| now >= since + CALL_MS) {
                 s.fail(now, "no answer", draw, out);
             }
-            if s.calling.is_some() || now < s.retry_at || matches!(s.phase, Phase::Done { .. }) {
+            if matches!(s.phase, Phase::Done { .. }) {
+                if s.calling.is_none() && s.doubt_at.take_if(|at| now >= *at).is_some() {
+                    s.calling = Some(now);
+                    out.push(Output::Register { server: s.id, call: RegisterCall::Boot });
+                }
+                continue;
+            }
+            if s.calling.is_some() || now < s.retry_at {
                 continue;
             }
             if let (Phase::Idle | Phase::Nonce, Some(boot)) = (&s.phase, s.boot) {
@@ -147,8 +186,12 @@ impl Registrar {
 
     /// When something is due next.
     pub(super) fn next_wake(&self) -> Option<u64> {
-        let open = self.servers.iter().filter(|s| !matches!(s.phase, Phase::Done { .. }));
-        open.map(|s| s.calling.map_or(s.retry_at, |since| since + CALL_MS)).min()
+        let due = |s: &Server| match (s.calling, &s.phase) {
+            (Some(since), _) => Some(since + CALL_MS),
+            (None, Phase::Done { .. }) => s.doubt_at,
+            (None, _) => Some(s.retry_at),
+        };
+        self.servers.iter().filter_map(due).min()
     }
 
     /// An answer. True when the session was evicted: it never returns.
@@ -166,11 +209,14 @@ impl Registrar {
             return false;
         }
         match result {
-            Ok(RegisterReply::Boot(nonce, bundle)) if bundle.peer_id == s.id => {
-                if matches!(s.phase, Phase::Nonce) {
+            Ok(RegisterReply::Boot(nonce, bundle)) if bundle.peer_id == s.id => match s.phase {
+                Phase::Nonce => s.boot = Some(nonce),
+                Phase::Done { .. } if s.boot != Some(nonce) => {
                     s.boot = Some(nonce);
+                    s.phase = Phase::Idle;
                 }
-            }
+                _ => {}
+            },
             Ok(RegisterReply::Boot(..)) => s.fail(now, "it answered with another's bundle", draw, out),
             Ok(RegisterReply::Answer(answer)) => s.finish(now, &answer, identity, draw, out),
             Err(RegisterFailure::Unreachable) => s.fail(now, "unreachable", draw, out),
@@ -246,6 +292,10 @@ impl Server {
 
     fn fail(&mut self, now: u64, text: &str, draw: &mut Draw, out: &mut Vec<Output>) {
         self.calling = None;
+        if matches!(self.phase, Phase::Done { .. }) {
+            // Only whether it restarted is not known; the next header or link asks again.
+            return;
+        }
         self.failures = self.failures.saturating_add(1);
         let pause = (FIRST_PAUSE_MS << self.failures.min(10)).min(MAX_PAUSE_MS);
         self.retry_at = now + pause / 2 + draw.backoff.below(pause / 2);

@@ -15,6 +15,7 @@ use super::Core;
 use super::ledger::Known;
 use super::message::SealedAt;
 use super::output::{Notice, Output};
+use super::roll::Roll;
 use super::scan;
 use super::settle::closed;
 use super::status::{Skip, Why};
@@ -70,7 +71,8 @@ pub(super) struct Rounds {
     pub(super) in_hand: Option<InHand>,
     pub(super) roster: Option<([u8; 32], Roster)>,
     pub(super) last_seal: Option<LastSeal>,
-    pub(super) servers: Vec<PeerId>,
+    /// Who the headers name.
+    pub(super) roll: Roll,
     /// Why the last header carries no message; `None` when it may.
     pub(super) why: Option<Why>,
     pub(super) aggregator: Option<PeerId>,
@@ -159,7 +161,8 @@ impl Core {
         };
         self.leave_out();
         let before = std::mem::replace(&mut self.rounds.last, round);
-        self.rounds.servers.clone_from(&signed.header.servers);
+        self.rounds.roll.header(&self.cfg.descriptor.servers, &signed.header, self.now);
+        self.registrar.named(&signed.header.servers, self.now, &mut self.draw);
         self.ledger.header(&signed, digest);
         let prev = signed.header.prev;
         self.rounds.prev = Some(prev);
@@ -296,8 +299,11 @@ impl Core {
                     self.out.push(Output::Notice(Notice::Unregistered { round }));
                 }
                 let vouched = header.servers.iter().all(|s| self.registrar.vouch(s).is_some());
-                if vouched && skip != Skip::NoRoster && self.pace.unlisted() {
-                    self.new_session();
+                if vouched && skip != Skip::NoRoster {
+                    self.registrar.doubt(self.now);
+                    if self.pace.unlisted() {
+                        self.new_session();
+                    }
                 }
             }
         }

@@ -162,6 +162,8 @@ pub struct Status {
     pub vouched_by: Vec<PeerId>,
     /// The last round known to be open or ended; 0 for none.
     pub round: u64,
+    /// When the header of the last round came, in Unix milliseconds; `None` when none came since the start.
+    pub round_at: Option<u64>,
     /// Servers of the last open header.
     pub servers: Vec<PeerId>,
     /// The last record that counts: round and digest. Readers may trust the log up to it.

@@ -4,6 +4,7 @@ use super::Core;
 use super::message::{MessageId, MessageView, State};
 use super::output::Refusal;
 use super::queue::{Entry, Hold};
+use super::roll::Roll;
 use super::scan::Stage;
 use super::status::{Phase, Standing, Status, Why};
 
@@ -60,7 +61,8 @@ impl Core {
             registered: self.pace.registered,
             vouched_by: self.registrar.done().collect(),
             round: self.rounds.last.max(tip.map_or(0, |known| known.record.round)),
-            servers: self.rounds.servers.clone(),
+            round_at: self.rounds.roll.last.map(|last| last.1),
+            servers: self.rounds.roll.named(),
             last_verified: tip.map(|known| (known.record.round, known.digest)),
             participants: tip.map(|known| known.record.count()),
             participants_low_1h: self.pace.lowest(self.now),
@@ -74,6 +76,11 @@ impl Core {
             cadence: self.cfg.cadence,
             paused: self.paused,
         }
+    }
+
+    /// Who the headers name, and since when.
+    pub fn roll(&self) -> &Roll {
+        &self.rounds.roll
     }
 
     /// Digest of the roster the core has; zeros for none. Belongs into

@@ -10,15 +10,24 @@ use crate::sim::{Plan, TEXT, UID, ready};
 #[test]
 fn a_restarted_server_is_registered_with_anew() {
     let mut world = ready(5);
-    for told in [true, false] {
-        world.restart_server(1, told);
+    for heard in ["at once", "by its events", "by a new link"] {
+        world.restart_server(1, heard == "at once");
         world.clients.iter_mut().for_each(|c| c.notices.clear());
         // Without it until all have registered; then it is named again.
         let without = Plan { servers: vec![0, 2], sign: vec![0, 2], ..Plan::default() };
         world.round(&without);
-        if !told {
-            // A client that connects again hears the nonce first.
-            world.tell_boot(1);
+        match heard {
+            // A client that follows its events hears the nonce first.
+            "by its events" => world.tell_boot(1),
+            // One that follows another server's has only the new link.
+            "by a new link" => {
+                let peer = world.server(1);
+                for client in 0..world.clients.len() {
+                    world.feed(client, Input::Link { peer, up: false });
+                    world.feed(client, Input::Link { peer, up: true });
+                }
+            }
+            _ => {}
         }
         world.rounds(3);
         let id = world.accept(0, TEXT);
@@ -26,6 +35,35 @@ fn a_restarted_server_is_registered_with_anew() {
         assert!(matches!(world.state(0, id), State::Published { .. }));
         assert!(!world.clients[0].notices.iter().any(|n| matches!(n, Notice::SessionStarted { .. })));
     }
+}
+
+#[test]
+fn a_server_that_restarted_unheard_is_registered_with_anew() {
+    let mut world = ready(5);
+    let session = |world: &crate::sim::World| world.clients[0].core.status(UID).vouched_by.len();
+    let without = Plan { servers: vec![0, 2], sign: vec![0, 2], ..Plan::default() };
+    // Headers leave it out, and after a while everybody asks it why.
+    world.restart_server(1, false);
+    for _ in 0..4 {
+        world.round(&without);
+    }
+    world.rounds(2);
+    assert_eq!(world.record(world.opened).count(), 5);
+    // Its link comes back.
+    world.restart_server(1, false);
+    let peer = world.server(1);
+    for client in 0..5 {
+        world.feed(client, Input::Link { peer, up: true });
+    }
+    world.round(&without);
+    world.rounds(2);
+    assert_eq!(world.record(world.opened).count(), 5);
+    assert_eq!(session(&world), 3);
+    assert!(
+        world.clients.iter().all(|c| {
+            c.notices.iter().filter(|n| matches!(n, Notice::SessionStarted { .. })).count() == 1
+        })
+    );
 }
 
 #[test]

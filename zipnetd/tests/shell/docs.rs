@@ -127,7 +127,7 @@ fn metric_names(text: &str) -> BTreeSet<String> {
     words.map(str::to_owned).collect()
 }
 
-/// What the sources of a program export, by the facade's macros.
+/// The metrics that the sources of a server's or an aggregator's program name.
 fn exported_by(folder: &Path, out: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -135,10 +135,14 @@ fn exported_by(folder: &Path, out: &mut BTreeSet<String>) {
             exported_by(&path, out);
         } else if path.extension().is_some_and(|end| end == "rs") {
             let text = fs::read_to_string(&path).unwrap();
-            for kind in ["counter!(\"", "gauge!(\"", "histogram!(\""] {
-                let names = text.split(kind).skip(1).filter_map(|rest| rest.split('"').next());
-                out.extend(names.filter(|name| name.starts_with("zipnet_")).map(str::to_owned));
-            }
+            let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            let ours = |name: &&str| {
+                ["zipnet_server_", "zipnet_aggregator_"]
+                    .iter()
+                    .any(|p| name.strip_prefix(p).is_some_and(|n| !n.is_empty()))
+            };
+            let literals = text.split('"').filter(|literal| literal.chars().all(word));
+            out.extend(literals.filter(ours).map(str::to_owned));
         }
     }
 }

@@ -10,14 +10,18 @@ use futures::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 use tonic::Status;
 use tonic::transport::Channel;
+use zipnet_dcnet::ids::PeerId;
 use zipnet_proto::v1::control_client::ControlClient;
 use zipnet_proto::v1::{
-    CancelResponse, ListResponse, Message, MessageState, Progress, Published, ReadItem, SendResponse,
-    StatusResponse, WatchItem, read_item::Item,
+    CancelResponse, GetDescriptorResponse, ListResponse, LogProgress, Message, MessageState, Progress,
+    Published, ReadItem, SendResponse, ServersResponse, StatusResponse, VerifyLogItem, WatchItem,
+    read_item::Item, verify_log_item,
 };
 use zipnet_proto::{Client, Reason, Refused};
 use zipnetd::config::Socket;
-use zipnetd::control::backend::{Backend, Caller, Denied, ListPage, LogSink, NewMessage, WatchSink};
+use zipnetd::control::backend::{
+    Backend, Caller, Denied, ListPage, LogSink, NewMessage, VerifySink, WatchSink,
+};
 use zipnetd::control::{Control, Ending, Limits, Operator};
 use zipnetd::telemetry;
 
@@ -178,6 +182,33 @@ impl Backend for Shared {
             if follow {
                 sink.closed().await;
             }
+            Ok(())
+        })
+    }
+
+    fn descriptor(&self) -> BoxFuture<'static, Result<GetDescriptorResponse, Denied>> {
+        Box::pin(
+            async move { Ok(GetDescriptorResponse { descriptor: b"the fake's".to_vec(), pinned: true }) },
+        )
+    }
+
+    fn servers(&self) -> BoxFuture<'static, Result<ServersResponse, Denied>> {
+        Box::pin(async move { Ok(ServersResponse { round: Some(7), ..ServersResponse::default() }) })
+    }
+
+    fn verify_log(
+        &self,
+        from: u64,
+        server: Option<PeerId>,
+        sink: VerifySink,
+    ) -> BoxFuture<'static, Result<(), Refused>> {
+        // Tells what it was asked, and goes on until the caller has gone.
+        let server = server.map(|peer| peer.to_string()).unwrap_or_default();
+        Box::pin(async move {
+            let said = LogProgress { server, next_round: from, ..LogProgress::default() };
+            let item = VerifyLogItem { item: Some(verify_log_item::Item::Progress(said)) };
+            let _ = sink.send(item).await;
+            sink.closed().await;
             Ok(())
         })
     }

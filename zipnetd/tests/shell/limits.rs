@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tonic::Status;
 use zipnet_proto::v1::{
     CancelRequest, GetReceiptRequest, ListRequest, MessageState, ReadRequest, SendRequest, StatusRequest,
-    WatchRequest,
+    VerifyLogRequest, WatchRequest, verify_log_item,
 };
 use zipnet_proto::{Reason, Refused};
 use zipnetd::control::Limits;
@@ -40,6 +40,32 @@ async fn subscribers_are_bounded_apart_from_readers_and_a_place_comes_back() {
         }
     };
     timeout(LONG, again).await.unwrap();
+}
+
+#[tokio::test]
+async fn walks_through_the_log_are_bounded_per_user_and_a_place_comes_back() {
+    let served = Served::new(Fake::default(), Limits::default()).await;
+    let mut verbs = served.verbs().await;
+    let server = "00".repeat(32);
+    let request = VerifyLogRequest { from_round: 7, server: server.clone() };
+    let mut first = verbs.verify_log(request).await.unwrap().into_inner();
+    let Some(verify_log_item::Item::Progress(said)) = first.message().await.unwrap().unwrap().item else {
+        panic!("no progress mark")
+    };
+    assert_eq!((said.next_round, said.server), (7, server));
+    busy(&verbs.verify_log(VerifyLogRequest::default()).await.err().unwrap());
+    let _reader = verbs.read(ReadRequest { from_round: None, follow: true }).await.unwrap();
+    drop(first);
+    let again = async {
+        while verbs.verify_log(VerifyLogRequest::default()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, again).await.unwrap();
+    for wrong in ["5151".to_owned(), "g".repeat(64), "0".repeat(65)] {
+        let request = VerifyLogRequest { from_round: 0, server: wrong };
+        assert_eq!(reason(&verbs.verify_log(request).await.err().unwrap()), Reason::InvalidRequest);
+    }
 }
 
 #[tokio::test]

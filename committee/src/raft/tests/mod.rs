@@ -76,6 +76,49 @@ async fn a_campaign_deposes_a_leader_that_is_alive() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_steps_back_is_replaced_and_may_lead_again() {
+    let cluster = Cluster::start(3).await;
+    cluster.agree_on(b"before").await;
+    let old = cluster.leader().await;
+    let stepping = old.log().step_back();
+    tokio::pin!(stepping);
+    // It stops leading at once, before another does.
+    assert!(futures::poll!(&mut stepping).is_pending());
+    assert_eq!((old.log().is_leader(), old.log().leader()), (false, None));
+    let refused = old.log().propose(b"late".to_vec()).await;
+    assert!(matches!(refused, Err(ProposeError::NotLeader { leader: None })), "{refused:?}");
+    assert!(stepping.await, "another leads");
+    let new = cluster.leader().await.number;
+    assert_ne!(new, old.number);
+    assert!(old.log().step_back().await, "nothing to step back from");
+    assert_eq!(cluster.agree_on(b"after").await, [b"before"]);
+    // It stands for election again: it leads sooner or later when the one that leads steps back each time.
+    while !old.log().is_leader() {
+        cluster.leader().await.log().step_back().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whom_nobody_can_replace_leads_on() {
+    let cluster = Cluster::start(1).await;
+    let alone = cluster.leader().await;
+    assert!(!alone.log().step_back().await);
+    assert!(alone.log().is_leader());
+    let cluster = Cluster::start(3).await;
+    cluster.agree_on(b"before").await;
+    let old = cluster.leader().await;
+    // The others are cut off.
+    for other in (0..3).filter(|n| *n != old.number) {
+        cluster.hub.cut(other);
+    }
+    assert!(!old.log().step_back().await);
+    for other in (0..3).filter(|n| *n != old.number) {
+        cluster.hub.heal(other);
+    }
+    assert_eq!(cluster.agree_on(b"after").await, [b"before"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused() {
     let cluster = Cluster::start(3).await;
     cluster.agree_on(b"before").await;
