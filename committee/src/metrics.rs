@@ -263,30 +263,6 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_this_list_and_every_alert_names_metrics_that_exist() {
-        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
-        let page = fs::read_to_string(docs.join("metrics.md")).unwrap();
-        let begin = "<!-- generated: server metrics -->\n";
-        let start = page.find(begin).unwrap() + begin.len();
-        let end = start + page[start..].find("<!-- end -->").unwrap();
-        let table = zipnet_role::metrics::table(&METRICS);
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            let updated = [&page[..start], &table, &page[end..]].concat();
-            fs::write(docs.join("metrics.md"), updated).unwrap();
-        } else {
-            assert_eq!(&page[start..end], table, "run this test once with UPDATE_DOCS=1");
-        }
-        let alerts = fs::read_to_string(docs.join("ops/alerts.yml")).unwrap();
-        let rules = alerts.lines().filter(|l| !l.trim_start().starts_with('#'));
-        let words = rules.flat_map(|l| l.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')));
-        let named: BTreeSet<_> = words.filter(|w| w.starts_with("zipnet_server_")).collect();
-        assert!(named.len() > 5, "{named:?}");
-        for name in named {
-            assert!(METRICS.iter().any(|m| m.name == name), "{name} is no metric");
-        }
-    }
-
-    #[test]
     fn the_status_is_a_line_with_what_the_log_tells_and_warns_of_what_is_missing() {
         let mut figures = figures();
         assert_eq!(figures.line(), "following aaaa: round 812, 14 participants, 2 of 3 servers");

@@ -79,7 +79,7 @@ pub enum Ended {
 }
 
 /// The exit code of `program`; says why on standard error when it failed.
-pub fn exit(program: &str, result: Result<Ended, Failure>) -> ExitCode {
+pub(crate) fn exit(program: &str, result: Result<Ended, Failure>) -> ExitCode {
     match result {
         Ok(Ended::Done) => ExitCode::SUCCESS,
         Ok(Ended::Signal(number)) => ExitCode::from(SIGNALLED + number),

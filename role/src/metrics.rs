@@ -129,17 +129,6 @@ pub fn rendered(list: &'static [Metric], record: impl FnOnce()) -> String {
     page.render()
 }
 
-/// The table of docs/metrics.md.
-pub fn table(list: &[Metric]) -> String {
-    let row = |metric: &Metric| {
-        let kind = if metric.kind == Kind::Counter { "counter" } else { "gauge" };
-        let label = metric.label.map_or(String::new(), |label| format!("`{label}`"));
-        format!("| `{}` | {kind} | {label} | {} |\n", metric.name, metric.text)
-    };
-    let head = "| name | kind | label | meaning |\n| --- | --- | --- | --- |\n".to_owned();
-    head + &list.iter().map(row).collect::<String>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,7 +137,7 @@ mod tests {
         [Metric::counter("zipnet_a_total", "how many"), Metric::gauge("zipnet_b", "how much").by("peer")];
 
     #[test]
-    fn only_what_is_listed_is_served_and_the_table_has_all_of_it() {
+    fn only_what_is_listed_is_served() {
         let page = rendered(&LIST, || {
             metrics::counter!("zipnet_a_total").increment(1);
             metrics::gauge!("zipnet_b", "peer" => "x").set(2.0);
@@ -157,6 +146,5 @@ mod tests {
         });
         let lines: Vec<_> = page.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
         assert_eq!(lines, ["zipnet_a_total 1", "zipnet_b{peer=\"x\"} 2"]);
-        assert!(table(&LIST).contains("| `zipnet_b` | gauge | `peer` | how much |\n"));
     }
 }

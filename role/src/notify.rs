@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// What the service manager wants of this process.
 #[derive(Clone, Default)]
-pub struct Manager {
+pub(crate) struct Manager {
     socket: Option<Arc<(UnixDatagram, SocketAddr)>>,
     /// It ends a process that says nothing for this long.
     watchdog: Option<Duration>,
@@ -26,7 +26,7 @@ pub struct Manager {
 
 impl Manager {
     /// What is meant for the process `pid` in its environment.
-    pub fn new(env: &dyn Fn(&str) -> Option<OsString>, pid: u32) -> Self {
+    pub(crate) fn new(env: &dyn Fn(&str) -> Option<OsString>, pid: u32) -> Self {
         let number = |name: &str| env(name)?.to_str()?.parse::<u64>().ok();
         // Without its pid, or with ours, the watchdog is for us.
         let watched = env("WATCHDOG_PID").is_none() || number("WATCHDOG_PID") == Some(pid.into());
@@ -47,12 +47,12 @@ impl Manager {
     }
 
     /// The store is open, and links are accepted.
-    pub fn ready(&self) {
+    pub(crate) fn ready(&self) {
         self.tell("READY=1");
     }
 
     /// The program ends, and may take this long.
-    pub fn stopping(&self, within: Duration) {
+    pub(crate) fn stopping(&self, within: Duration) {
         self.tell(&format!(
             "STOPPING=1\nSTATUS=stopping, in at most {} s\nEXTEND_TIMEOUT_USEC={}",
             within.as_secs(),
@@ -61,7 +61,7 @@ impl Manager {
     }
 
     /// Tells the status from time to time, if it is another one.
-    pub async fn tell_status(self, look: impl Fn() -> String + Send) {
+    pub(crate) async fn tell_status(self, look: impl Fn() -> String + Send) {
         if self.socket.is_none() {
             return;
         }
@@ -80,7 +80,7 @@ impl Manager {
     }
 
     /// Tells that the program is alive, twice in each watchdog interval, as long as `turns` goes on counting.
-    pub async fn feed(self, turns: impl Fn() -> u64 + Send) {
+    pub(crate) async fn feed(self, turns: impl Fn() -> u64 + Send) {
         let Some(within) = self.watchdog else { return };
         let mut ticks = interval(within / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

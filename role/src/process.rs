@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 ///
 /// # Errors
 /// Directives that do not parse.
-pub fn init_log(directives: Option<&str>) -> anyhow::Result<()> {
+pub(crate) fn init_log(directives: Option<&str>) -> anyhow::Result<()> {
     let quiet = zipnet_network::QUIET_LOG_DIRECTIVES;
     // sled prints whole records at TRACE, which here are entries of the log.
     let wanted = format!("{quiet},{},sled=info", directives.unwrap_or("info"));

@@ -21,7 +21,7 @@ use zipnet_dcnet::wire::{AggregateCall, Event, RosterUpdate};
 use crate::clock::{Clock, Ms};
 use crate::hostile::AggregatorRole;
 use crate::net::{Answer, Node};
-use crate::world::World;
+use crate::world::{Act, World};
 
 /// Waiting answers are looked at this often: how exact its deadlines are.
 const POLL: Ms = 20;
@@ -29,7 +29,7 @@ const POLL: Ms = 20;
 const FETCH: Ms = 10_000;
 
 /// Something that the folding has not finished yet.
-type Job = Pin<Box<dyn Future<Output = Box<dyn FnOnce(&mut World)>>>>;
+type Job = Pin<Box<dyn Future<Output = Act>>>;
 
 /// See the module.
 pub(crate) struct Aggregator {
@@ -74,7 +74,7 @@ impl Aggregator {
     }
 
     /// Moves its runtime to the present, and gives what is finished.
-    fn poll(&mut self, world: Ms) -> Vec<Box<dyn FnOnce(&mut World)>> {
+    fn poll(&mut self, world: Ms) -> Vec<Act> {
         let now = self.clock.at(world);
         let passed = Duration::from_millis(now.saturating_sub(self.shown));
         self.shown = now;
@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    fn fold_job(&mut self, a: usize, job: impl Future<Output = Box<dyn FnOnce(&mut World)>> + 'static) {
+    fn fold_job(&mut self, a: usize, job: impl Future<Output = Act> + 'static) {
         // Its clock first, so that the job's deadlines count from now.
         self.poll_aggregator(a);
         self.aggregators[a].jobs.push(Box::pin(job));
@@ -130,7 +130,7 @@ impl World {
                     w.say(&format!("a{a} refuses an envelope of {}: {what}", from.short()));
                 }
                 answer(w, taken.is_ok());
-            }) as Box<dyn FnOnce(&mut World)>
+            }) as Act
         });
     }
 
@@ -154,7 +154,7 @@ impl World {
                     }
                 };
                 answer(w, aggregate);
-            }) as Box<dyn FnOnce(&mut World)>
+            }) as Act
         });
     }
 

@@ -20,20 +20,24 @@ impl Clock {
     /// What it shows.
     pub(crate) fn at(&self, world: Ms) -> Ms {
         let drift = i128::from(world) * i128::from(self.ppm) / 1_000_000;
-        (i128::from(self.offset) + i128::from(world) + drift) as Ms
+        ms(i128::from(self.offset) + i128::from(world) + drift)
     }
 
     /// When it shows `local` at the earliest; in the past when it has been.
     pub(crate) fn when(&self, local: Ms) -> Ms {
         let since = i128::from(local.saturating_sub(self.offset));
         // One more: both divisions round down.
-        (since * 1_000_000 / (1_000_000 + i128::from(self.ppm))) as Ms + 1
+        ms(since * 1_000_000 / (1_000_000 + i128::from(self.ppm))) + 1
     }
 
     /// Somebody sets it forward.
     pub(crate) fn jump(&mut self, ms: Ms) {
         self.offset += ms;
     }
+}
+
+fn ms(exact: i128) -> Ms {
+    Ms::try_from(exact).expect("invariant: clocks begin at 0 and last for years")
 }
 
 #[test]

@@ -165,7 +165,7 @@ impl World {
     /// All nodes on two sides.
     fn split(&mut self) {
         let (left, right): (Vec<Node>, Vec<Node>) = self.nodes().into_iter().partition(|_| self.rng_bit());
-        self.say(&format!("split: {}", left.iter().map(|n| format!("{n} ")).collect::<String>()));
+        self.say(&left.iter().fold("split: ".to_owned(), |text, node| text + &format!("{node} ")));
         let pairs = left.iter().flat_map(|l| right.iter().flat_map(move |r| [(*l, *r), (*r, *l)]));
         self.block(pairs.collect());
     }

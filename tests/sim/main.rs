@@ -9,9 +9,6 @@
 //!
 //! - `ZIPNET_SIM_SEED=n` runs exactly that seed, `ZIPNET_SIM_TRACE=1` prints every event.
 //! - `ZIPNET_SIM_SEEDS=n` runs so many seeds instead of 500, `ZIPNET_SIM_FIRST=n` begins with another one than 0.
-
-// Written in one go; its style is to be brought in line, what warns of mistakes (rustc) is not switched off.
-#![allow(clippy::all, clippy::pedantic)]
 #![allow(clippy::unwrap_used)]
 
 mod aggregator;

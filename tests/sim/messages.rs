@@ -48,7 +48,8 @@ impl World {
         let reply = client.next_reply;
         client.asked.insert(reply, message);
         let request_id = Some(format!("request-{message}"));
-        let command = Command::Accept { uid: UID, payload, request_id, ttl_ms, receipt: message % 4 == 0 };
+        let command =
+            Command::Accept { uid: UID, payload, request_id, ttl_ms, receipt: message.is_multiple_of(4) };
         self.feed(c, Input::Command { reply, command });
     }
 

@@ -1,5 +1,6 @@
 //! Progress after healing: what has to be true again, and how soon.
 
+use std::fmt::Write as _;
 use zipnet_dcnet::record::SignedRecord;
 use zipnet_dcnet::wire::Ended;
 
@@ -71,7 +72,8 @@ impl World {
         );
         for (s, server) in self.servers.iter().enumerate() {
             let (known, view) = (newest.state.server(&server.id()), &self.log.views[s]);
-            out += &format!(
+            let _ = write!(
+                out,
                 "\ns{s} {} up {}, applied {} of {}, follows {:?} in term {}; the log: {:?}, eligible {}",
                 server.id().short(),
                 server.up,
@@ -91,7 +93,8 @@ impl World {
         for (c, client) in self.clients.iter().enumerate() {
             let status = client.core.status(0);
             let vouched: Vec<_> = status.vouched_by.iter().map(zipnet_dcnet::ids::PeerId::short).collect();
-            out += &format!(
+            let _ = write!(
+                out,
                 "\nc{c} {} up {}, {:?}, {:?}, round {}, vouched by {vouched:?}",
                 client.id().short(),
                 client.up,

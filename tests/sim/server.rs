@@ -34,6 +34,7 @@ const STATES: usize = 256;
 const MARKS: (&str, &[u8]) = ("marks", b"marks");
 
 /// See the module.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; any four of them can be true")]
 pub(crate) struct Server {
     pub(crate) identity: Arc<Identity>,
     pub(crate) policy: Vec<PeerId>,
@@ -254,7 +255,7 @@ impl World {
             match action {
                 Action::Mark(_) => {
                     if let Some(marks) = marks.take() {
-                        return self.write_marks(s, marks, actions);
+                        return self.write_marks(s, &marks, actions);
                     }
                 }
                 Action::Propose(entry) => {
@@ -282,10 +283,10 @@ impl World {
         self.servers[s].keep(&fresh, retain);
     }
 
-    fn write_marks(&mut self, s: usize, marks: Vec<u8>, rest: VecDeque<Action>) {
+    fn write_marks(&mut self, s: usize, marks: &[u8], rest: VecDeque<Action>) {
         let server = &mut self.servers[s];
         let mut batch = Batch::default();
-        batch.put(MARKS.0, MARKS.1, &marks);
+        batch.put(MARKS.0, MARKS.1, marks);
         if self.plan.mutation == Some(Mutation::ServerForgetsMarks) {
             // On with it: the disk is slow, nobody will notice.
             return self.carry_out(s, rest, None);

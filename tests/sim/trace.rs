@@ -39,6 +39,6 @@ impl Trace {
     }
 
     pub(crate) fn last(&self) -> String {
-        self.last.iter().map(|line| format!("{line}\n")).collect()
+        self.last.iter().fold(String::new(), |text, line| text + line + "\n")
     }
 }

@@ -30,11 +30,14 @@ const ROUGH_PERIODS: u64 = 150;
 /// Of the rounds of a plan, how many see faults, in percent.
 const ROUGH_PERCENT: u64 = 70;
 
+/// What happens to the world at some moment.
+pub(crate) type Act = Box<dyn FnOnce(&mut World)>;
+
 struct Coming {
     at: Ms,
     /// Of two at the same time the one that was planned first comes first.
     number: u64,
-    act: Box<dyn FnOnce(&mut World)>,
+    act: Act,
 }
 
 impl PartialEq for Coming {
@@ -178,7 +181,7 @@ impl World {
     }
 
     fn draw_clock(&mut self, offset: Ms) -> Clock {
-        let (ahead, ppm) = (self.below(30_000), self.below(20_001) as i64 - 10_000);
+        let (ahead, ppm) = (self.below(30_000), self.below(20_001).cast_signed() - 10_000);
         Clock::new(offset + ahead, ppm)
     }
 

@@ -1,12 +1,11 @@
-//! The daemon's shell: configuration, socket and verbs, against a fake client in this process; signals, metrics and the
-//! log, of the real binary without a network; and the documentation that is made from definitions.
+//! The daemon's shell: configuration, socket and verbs, against a fake client in this process; signals, metrics and
+//! the log, of the real binary without a network.
 #![allow(clippy::unwrap_used)]
 
 mod shell {
     pub(crate) mod config;
     pub(crate) mod control;
     pub(crate) mod daemon;
-    pub(crate) mod docs;
     pub(crate) mod drain;
     pub(crate) mod fake;
     pub(crate) mod limits;

@@ -6,13 +6,13 @@ mod checked;
 mod collect;
 mod directory;
 mod events;
+mod fill;
 #[doc(hidden)]
 pub mod fuzz;
+mod leave;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod lies;
-mod fill;
-mod leave;
 mod machine;
 mod pulse;
 #[cfg(test)]

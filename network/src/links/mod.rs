@@ -41,6 +41,12 @@ use acceptor::Acceptor;
 use hello::Me;
 use limits::{CLOSE_TIMEOUT, Limits};
 
+/// Counter of connections whose handshake did not hold, by `reason`.
+pub const HELLOS_REFUSED: &str = "zipnet_links_hello_refused_total";
+
+/// Counter of requests that were refused, by `reason`.
+pub const REQUESTS_REFUSED: &str = "zipnet_links_refused_total";
+
 /// How long the enumeration of the interfaces may take.
 const INTERFACES_TIMEOUT: Duration = Duration::from_secs(2);
 

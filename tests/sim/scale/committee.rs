@@ -100,7 +100,7 @@ impl Committee {
     pub(super) fn apply(&mut self, entries: &[Entry]) -> f64 {
         self.applied += entries.len() as u64;
         let state = &mut self.state;
-        let (_, ms) = timed(|| entries.iter().for_each(|e| state.apply(e).expect("nobody lies here")));
+        let ((), ms) = timed(|| entries.iter().for_each(|e| state.apply(e).expect("nobody lies here")));
         self.applying += ms;
         ms
     }
@@ -112,8 +112,7 @@ impl Committee {
         let mut call = None;
         for action in actions {
             match action {
-                Action::Propose(Entry::Vouch(_)) => {}
-                Action::Propose(entry) => {
+                Action::Propose(entry) if !matches!(entry, Entry::Vouch(_)) => {
                     self.proposed[s] += encode(&entry).len() as u64;
                     self.apply(&[entry]);
                 }
@@ -121,7 +120,7 @@ impl Committee {
                     let without = Bitmap::new(0);
                     call = Some(AggregateCall { header_digest: digest, within_ms: 0, without });
                 }
-                Action::Mark(_) | Action::Campaign | Action::StepBack => {}
+                Action::Propose(_) | Action::Mark(_) | Action::Campaign | Action::StepBack => {}
             }
         }
         (ms, call)
@@ -188,9 +187,9 @@ impl Committee {
         self.turns(None, &mut spent);
         // Everybody signs the record; each signature is told.
         let mut ends = Vec::new();
-        for s in 0..self.cores.len() {
+        for (s, spent) in spent.iter_mut().enumerate() {
             ends.extend(self.state.recent().get(&round.header.round).cloned());
-            spent[s] += self.react(s).0;
+            *spent += self.react(s).0;
         }
         ends.extend(self.state.recent().get(&round.header.round).cloned());
         for one in sampled.iter_mut() {

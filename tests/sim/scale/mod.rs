@@ -48,7 +48,7 @@ fn scale() {
 fn a_round_of_forty_is_measured() {
     let row = measure(40);
     assert!(row.published > 0, "{row:?}");
-    assert!(report::table(&[row.clone()]).contains("| 40 |"));
+    assert!(report::table(std::slice::from_ref(&row)).contains("| 40 |"));
     assert!(report::plot(&[row.clone(), Row { n: 400, ..row }]).ends_with("</svg>\n"));
 }
 
@@ -68,7 +68,7 @@ fn measure(n: usize) -> Row {
             committee.round(&mut sampled, &mut others, measured);
         }
         committee.idle(&mut row);
-        others.joins(&committee, &mut row);
+        Others::joins(&committee, &mut row);
     });
     row.memory = cpu::memory();
     row

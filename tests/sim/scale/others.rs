@@ -135,7 +135,7 @@ impl Others {
     }
 
     /// What one client more costs everybody who has the roster.
-    pub(super) fn joins(&self, committee: &Committee, row: &mut Row) {
+    pub(super) fn joins(committee: &Committee, row: &mut Row) {
         let old = committee.state.last_roster();
         let new = Entry { client: ClientId([7; 32]), session: [7; 32], vouches: vec![[7; 32]; 5] };
         let entries = old.entries().iter().cloned().chain([new]).collect();

@@ -94,9 +94,9 @@ fn ms(ms: f64) -> String {
 /// One table, with the growth from the first to the last row as an exponent of N.
 fn one(out: &mut String, title: &str, columns: &[Column], rows: &[Row], show: fn(f64) -> String) {
     let _ = write!(out, "\n| {title} |");
-    columns.iter().for_each(|c| {
-        let _ = write!(out, " {} |", c.0);
-    });
+    for column in columns {
+        let _ = write!(out, " {} |", column.0);
+    }
     let _ = write!(out, "\n| --- |{}\n", " --- |".repeat(columns.len()));
     for row in rows {
         let _ = write!(out, "| {} |", row.n);

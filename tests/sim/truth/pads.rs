@@ -12,11 +12,13 @@ use super::{Check, Violation, short};
 
 const NAME: &str = "no pad twice";
 
+/// A session, the vouches of the servers, which stand for the chains, and a round.
+type Pad = (Session, Vec<[u8; 32]>, u64);
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Pads {
-    /// By session and the vouches of the servers, which stand for the chains, and round.
-    sealed: BTreeMap<(Session, Vec<[u8; 32]>, u64), Vec<u8>>,
+    sealed: BTreeMap<Pad, Vec<u8>>,
     /// The last round that a session sealed.
     last: BTreeMap<Session, u64>,
     commitments: BTreeMap<(usize, u64), Vec<u8>>,

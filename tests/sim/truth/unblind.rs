@@ -18,7 +18,7 @@ fn objection(now: &BTreeSet<ClientId>, before: &BTreeSet<ClientId>, min: u32) ->
         return Some(format!("{} participants, at least {min} are needed", now.len()));
     }
     let lacking = before.iter().filter(|client| !now.contains(client)).count();
-    let slack = (before.len() + 15) / 16;
+    let slack = before.len().div_ceil(16);
     (lacking > slack).then(|| format!("{lacking} of the {} before lack, {slack} may", before.len()))
 }
 

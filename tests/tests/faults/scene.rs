@@ -117,13 +117,17 @@ impl Scene {
     pub(crate) fn killed(&mut self, which: &[usize], what: &str) {
         let ups: Vec<usize> = which.iter().map(|i| self.ups(*i)).collect();
         let since = Instant::now();
-        which.iter().for_each(|i| self.fleet.servers[*i].kill());
+        for server in which {
+            self.fleet.servers[*server].kill();
+        }
         let out = self.named(since, which, false);
         self.heals(since, &format!("kill -9 of {what}"), &format!("out after {:.1} s", out.as_secs_f64()));
         let limit = Duration::from_secs(self.setting.deadline * 3);
         assert!(out <= limit, "out of the header only after {out:?}");
         let since = Instant::now();
-        which.iter().for_each(|i| self.fleet.servers[*i].start());
+        for server in which {
+            self.fleet.servers[*server].start();
+        }
         which.iter().zip(ups).for_each(|(i, ups)| self.up(*i, ups + 1));
         let rounds = which.iter().map(|i| self.back(*i)).max().unwrap();
         self.heals(since, "… and back", &format!("in again after {rounds} rounds"));

@@ -127,12 +127,14 @@ fn size(dir: &Path) -> u64 {
     entries.map(|entry| one(&entry.path())).sum()
 }
 
+/// One of the figures.
+type Figure = fn(&Usage) -> u64;
+
 /// The highest of the last quarter is no higher than the highest of the second, but for [`STEPS`] and a tenth.
 fn flat(scene: &mut Scene, name: &str, samples: &[(u64, Usage)]) {
     let quarter = samples.len() / 4;
-    let most =
-        |part: &[(u64, Usage)], of: fn(&Usage) -> u64| part.iter().map(|(_, u)| of(u)).max().unwrap_or(0);
-    let figures: [(&str, fn(&Usage) -> u64); 3] =
+    let most = |part: &[(u64, Usage)], of: Figure| part.iter().map(|(_, u)| of(u)).max().unwrap_or(0);
+    let figures: [(&str, Figure); 3] =
         [("memory", |u| u.memory), ("disk", |u| u.disk), ("files", |u| u.files)];
     for (what, of) in figures {
         let (early, late) = (most(&samples[quarter..quarter * 2], of), most(&samples[quarter * 3..], of));
@@ -154,7 +156,7 @@ fn svg(samples: &BTreeMap<String, Vec<(u64, Usage)>>) -> String {
         (HIGH + GAP) * 3.0 + 20.0
     );
     let rounds = samples.values().flatten().map(|(round, _)| *round).max().unwrap_or(1).max(1) as f64;
-    let figures: [(&str, f64, fn(&Usage) -> u64); 3] = [
+    let figures: [(&str, f64, Figure); 3] = [
         ("memory, MiB", 1_048_576.0, |u| u.memory),
         ("disk, MiB", 1_048_576.0, |u| u.disk),
         ("file descriptors", 1.0, |u| u.files),

@@ -3,7 +3,7 @@
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use super::*;
-use crate::links::LinkError;
+use crate::links::{HELLOS_REFUSED, LinkError, REQUESTS_REFUSED};
 
 fn counted(page: &PrometheusHandle, name: &str, reason: &str) -> u64 {
     let start = format!("{name}{{reason=\"{reason}\"}} ");
@@ -17,8 +17,8 @@ async fn refused_hellos_and_requests_are_counted_by_reason() {
     let page = recorder.handle();
     let _guard = metrics::set_default_local_recorder(recorder);
     let (server, addr) = server(Echo::new(), Limits::default()).await;
-    let hellos = |reason: &str| counted(&page, "zipnet_links_hello_refused_total", reason);
-    let requests = |reason: &str| counted(&page, "zipnet_links_refused_total", reason);
+    let hellos = |reason: &str| counted(&page, HELLOS_REFUSED, reason);
+    let requests = |reason: &str| counted(&page, REQUESTS_REFUSED, reason);
 
     let other = LinksConfig { deployment: DeploymentId([8; 32]), ..config(2, Role::Client) };
     let stranger = Links::bind(other).await.unwrap();

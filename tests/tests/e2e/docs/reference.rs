@@ -13,13 +13,13 @@ fn meaning(arg: &Arg) -> String {
 }
 
 /// A flag as it is typed.
-fn flag(arg: &Arg) -> String {
+pub(super) fn flag(arg: &Arg) -> String {
     let takes = arg.get_action().takes_values();
     let value = arg.get_value_names().unwrap_or_default().first().filter(|_| takes);
     format!("`--{}{}`", arg.get_long().unwrap(), value.map(|v| format!(" {v}")).unwrap_or_default())
 }
 
-fn built(mut command: Command) -> Command {
+pub(super) fn built(mut command: Command) -> Command {
     command.build();
     command
 }
