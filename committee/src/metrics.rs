@@ -249,7 +249,9 @@ mod tests {
             entry_refused("busy");
             registration_refused("full");
             aggregate_refused("overlap");
-            LINKS.each_ref().map(|m| counter!(m.name, "reason" => "version").increment(1));
+            for metric in &LINKS {
+                counter!(metric.name, "reason" => "version").increment(1);
+            }
             store_is(7);
             counter!("a_dependency_total").increment(1);
         });

@@ -84,7 +84,7 @@ fn honest() -> Honest {
                         };
                         core.collected(digest, vec![Signed::new(&aggregator, part)]);
                     }
-                    Action::Mark(_) | Action::Campaign => {}
+                    Action::Mark(_) | Action::Campaign | Action::StepBack => {}
                 }
             }
         }

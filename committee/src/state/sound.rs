@@ -21,7 +21,10 @@ impl State {
         fits(self.servers.keys().eq(&descriptor.servers), "other servers")?;
         fits(self.opened < MAX_ROUND, "a round that nobody opened")?;
         fits(self.servers.values().all(|s| s.returned <= self.opened), "a server that returned later")?;
-        fits(self.registry.is_sound(), "a registry that is too large or counted too far")?;
+        fits(
+            self.registry.is_sound(descriptor.servers.len() as u32),
+            "a registry that is too large or counted too far",
+        )?;
         fits(self.last_roster.is_canonical(), "a roster out of order")?;
         let last = self.last.as_ref().map_or(self.deployment.0, Record::digest);
         fits(self.last_digest == last, "another last record")?;

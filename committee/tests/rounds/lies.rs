@@ -25,10 +25,11 @@ fn kind(entry: &Entry) -> &'static str {
         Entry::RecordSignature(_) => "record signature",
         Entry::Abandon { .. } => "abandon",
         Entry::Disclosure(_) => "disclosure",
+        Entry::Leave(_) => "leave",
     }
 }
 
-/// A real log with an abandoned round and a server that was away: of every kind the first few entries that were taken,
+/// A real log with an abandoned round, a server that was away and one that left: of every kind the first few entries that were taken,
 /// and the state before each.
 fn taken() -> Vec<(State, Entry)> {
     let mut net = Net::started(21, 3, 6);
@@ -42,6 +43,7 @@ fn taken() -> Vec<(State, Entry)> {
     net.servers[2].up = true;
     let last = net.finals();
     net.until("all three again", |n| n.finals() > last && n.last().servers.len() == 3);
+    net.stop(0);
     let (mut state, mut of_kind, mut out) =
         (State::new(net.descriptor.clone()), BTreeMap::<_, usize>::new(), vec![]);
     for (_, entry) in &net.log {
@@ -55,7 +57,7 @@ fn taken() -> Vec<(State, Entry)> {
             }
         }
     }
-    assert_eq!(of_kind.len(), 12, "every kind of entry is there: {of_kind:?}");
+    assert_eq!(of_kind.len(), 13, "every kind of entry is there: {of_kind:?}");
     out
 }
 
