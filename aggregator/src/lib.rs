@@ -4,6 +4,8 @@
 pub mod cli;
 pub mod folding;
 mod follow;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod metrics;
 mod presence;
 mod service;

@@ -1,7 +1,7 @@
 //! Metrics of an aggregator: the one list of names, and where each gets its value. docs/metrics.md is made of the list.
 
 use ::metrics::{counter, gauge};
-use zipnet_role::metrics::Metric;
+use zipnet_role::metrics::{LINKS, Metric};
 
 const ROUND: Metric = Metric::gauge("zipnet_aggregator_round", "the round that is being folded");
 const ENVELOPES: Metric = Metric::gauge("zipnet_aggregator_envelopes", "envelopes of that round so far");
@@ -19,7 +19,8 @@ const FOLLOWING: Metric =
 const BUILD: Metric = Metric::gauge("zipnet_build_info", "always 1, labelled with the version").by("version");
 
 /// Every metric of an aggregator.
-pub const METRICS: [Metric; 6] = [ROUND, ENVELOPES, AGGREGATES, REFUSED, FOLLOWING, BUILD];
+pub const METRICS: [Metric; 8] =
+    [ROUND, ENVELOPES, AGGREGATES, REFUSED, FOLLOWING, LINKS[0], LINKS[1], BUILD];
 
 /// Gives the ones without a label the values they start with.
 pub(crate) fn begin() {
@@ -66,6 +67,9 @@ mod tests {
             envelopes(3);
             aggregate();
             refused("folded");
+            for metric in &LINKS {
+                counter!(metric.name, "reason" => "version").increment(1);
+            }
             counter!("a_dependency_total").increment(1);
         });
         let name = |line: &str| line.split(['{', ' ']).next().unwrap().to_owned();

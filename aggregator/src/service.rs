@@ -19,7 +19,7 @@ fn refused(error: &Refused) -> Refusal {
         Refused::NotYours(_) => (refusal::FORBIDDEN, "not_yours"),
         Refused::NotServer(_) => (refusal::FORBIDDEN, "not_server"),
         Refused::UnknownHeader => (refusal::UNKNOWN, "unknown_header"),
-        Refused::Fold(_) => (refusal::ENVELOPE, "fold"),
+        Refused::Fold(error) => (refusal::ENVELOPE, error.reason()),
     };
     crate::metrics::refused(reason);
     Refusal::new(code, error.to_string())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::metrics::{counter, gauge};
-use zipnet_role::metrics::Metric;
+use zipnet_role::metrics::{LINKS, Metric};
 
 const FINAL: Metric = Metric::counter(
     "zipnet_server_rounds_final_total",
@@ -51,10 +51,15 @@ const REFUSED: Metric =
 const REGISTRATIONS: Metric =
     Metric::counter("zipnet_server_registrations_refused_total", "registrations that were refused")
         .by("reason");
+const AGGREGATES: Metric = Metric::counter(
+    "zipnet_server_aggregates_refused_total",
+    "aggregates that this server, leading, did not take into a fold",
+)
+.by("reason");
 const BUILD: Metric = Metric::gauge("zipnet_build_info", "always 1, labelled with the version").by("version");
 
 /// Every metric of a server.
-pub const METRICS: [Metric; 18] = [
+pub const METRICS: [Metric; 21] = [
     FINAL,
     QUIET,
     ABANDONED,
@@ -72,6 +77,9 @@ pub const METRICS: [Metric; 18] = [
     STORE,
     REFUSED,
     REGISTRATIONS,
+    AGGREGATES,
+    LINKS[0],
+    LINKS[1],
     BUILD,
 ];
 
@@ -176,6 +184,11 @@ pub(crate) fn registration_refused(reason: &'static str) {
     counter!(REGISTRATIONS.name, "reason" => reason).increment(1);
 }
 
+/// An aggregate was not taken.
+pub(crate) fn aggregate_refused(reason: &'static str) {
+    counter!(AGGREGATES.name, "reason" => reason).increment(1);
+}
+
 /// Keeps the size of the store up to date until the runtime ends.
 pub(crate) async fn keep_store_size(folder: PathBuf) {
     let mut ticks = tokio::time::interval(LOOK);
@@ -235,6 +248,10 @@ mod tests {
             partial_took(Duration::from_millis(2));
             entry_refused("busy");
             registration_refused("full");
+            aggregate_refused("overlap");
+            for metric in &LINKS {
+                counter!(metric.name, "reason" => "version").increment(1);
+            }
             store_is(7);
             counter!("a_dependency_total").increment(1);
         });

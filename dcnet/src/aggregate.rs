@@ -147,6 +147,21 @@ pub enum FoldError {
     },
 }
 
+impl FoldError {
+    /// A short name to count by.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Round { .. } => "round",
+            Self::Length { .. } => "length",
+            Self::OutsideRoster { .. } => "outside_roster",
+            Self::Twice(_) => "twice",
+            Self::Overlap(_) => "overlap",
+            Self::NotAggregator(_) => "not_aggregator",
+            Self::TooFew { .. } => "too_few",
+        }
+    }
+}
+
 /// The fold of a round as it grows: at an aggregator over envelopes, in the log over aggregates.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Fold {

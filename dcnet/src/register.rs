@@ -91,6 +91,19 @@ pub enum RegisterError {
     EvidenceTooLong(usize),
 }
 
+impl RegisterError {
+    /// A short name to count by.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Signature(_) => "signature",
+            Self::Mismatch(what) => what,
+            Self::NotCanonical(_) => "not_canonical",
+            Self::NotContributory => "not_contributory",
+            Self::EvidenceTooLong(_) => "evidence_too_long",
+        }
+    }
+}
+
 /// The client's side between request and answer. Holds the secret half of `e_cs`; wiped on drop.
 pub struct Pending {
     secret: Box<StaticSecret>,

@@ -37,6 +37,23 @@ pub mod refusal {
     pub const NOT_OPEN: u16 = 9;
     /// The rules of section 6 refuse the envelope.
     pub const ENVELOPE: u16 = 10;
+
+    /// A short name to count by.
+    pub fn name(code: u16) -> &'static str {
+        match code {
+            MALFORMED => "malformed",
+            FORBIDDEN => "forbidden",
+            BOOT => "boot",
+            SESSION => "session",
+            LATER => "later",
+            NOT_ADMITTED => "not_admitted",
+            NOT_LEADER => "not_leader",
+            UNKNOWN => "unknown",
+            NOT_OPEN => "not_open",
+            ENVELOPE => "envelope",
+            _ => "other",
+        }
+    }
 }
 
 /// Client to server: frame kind `Register`.

@@ -26,3 +26,5 @@ mod no_pad_twice;
 mod record_refusals;
 #[path = "rounds/registration_refusals.rs"]
 mod registration_refusals;
+#[path = "rounds/world.rs"]
+mod world;

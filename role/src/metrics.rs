@@ -8,6 +8,7 @@ use metrics::{
     describe_gauge,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use zipnet_network::links;
 
 /// What kind of number a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,12 @@ impl Metric {
         Self { label: Some(label), ..self }
     }
 }
+
+/// What links count, in both programs.
+pub const LINKS: [Metric; 2] = [
+    Metric::counter(links::HELLOS_REFUSED, "connections whose handshake did not hold").by("reason"),
+    Metric::counter(links::REQUESTS_REFUSED, "requests over links that were refused").by("reason"),
+];
 
 /// Lets the listed ones through: dependencies use the same facade, and nobody looked at what their numbers tell.
 struct Listed {

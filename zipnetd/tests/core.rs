@@ -1,10 +1,14 @@
 //! The client state machine against a small committee with real arithmetic and virtual time.
 #![allow(clippy::unwrap_used, clippy::pedantic, clippy::type_complexity)]
 
+#[path = "core/attacks.rs"]
+mod attacks;
 #[path = "core/client.rs"]
 mod client;
 #[path = "core/committee.rs"]
 mod committee;
+#[path = "core/lies.rs"]
+mod lies;
 #[path = "core/model.rs"]
 mod model;
 #[path = "core/pure.rs"]

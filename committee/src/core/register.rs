@@ -53,6 +53,21 @@ pub enum RegisterRefused {
     Full,
 }
 
+impl RegisterRefused {
+    /// A short name to count by.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Request(error) => error.reason(),
+            Self::Admission(_) => "admission",
+            Self::Evicted => "evicted",
+            Self::OtherKey => "other_key",
+            Self::Starting => "starting",
+            Self::Stopping => "stopping",
+            Self::Full => "full",
+        }
+    }
+}
+
 impl Core {
     /// Answers a registration. The vouch follows by itself once the chain is here.
     ///

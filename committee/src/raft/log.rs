@@ -150,7 +150,11 @@ impl Log {
 
     /// Why the log has stopped by itself (its store failed, the machine panicked), if it has. The process should then end.
     pub fn failure(&self) -> Option<String> {
-        match &self.raft.metrics().borrow().running_state {
+        let metrics = self.raft.metrics();
+        let running = metrics.borrow().running_state.clone();
+        match running {
+            // A task that panicked says nothing any more.
+            Ok(()) if metrics.has_changed().is_err() => Some("its main task died".to_owned()),
             Ok(()) | Err(Fatal::Stopped) => None,
             Err(failure) => Some(failure.to_string()),
         }

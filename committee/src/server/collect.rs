@@ -48,6 +48,7 @@ pub(super) async fn collect(
                 parts.push(part);
             }
             (Some(_), Some(error)) => {
+                crate::metrics::aggregate_refused(error.reason());
                 warn!(aggregator = %aggregator.short(), %error, round = header.round, "aggregate refused");
             }
             (None, _) => {}

@@ -124,8 +124,11 @@ impl raft::Machine for Machine {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
-        let state = borsh::from_slice(snapshot).map_err(|e| format!("the snapshot does not decode: {e}"))?;
+        let state: State =
+            borsh::from_slice(snapshot).map_err(|e| format!("the snapshot does not decode: {e}"))?;
         let mut applied = lock(&self.applied);
+        let fits = state.check(applied.state.descriptor());
+        fits.map_err(|what| format!("the snapshot has {what}"))?;
         applied.state = state;
         let recent = applied.state.recent().clone();
         drop(applied);

@@ -7,7 +7,12 @@ mod collect;
 mod directory;
 mod events;
 mod fill;
+#[doc(hidden)]
+pub mod fuzz;
 mod leave;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod lies;
 mod machine;
 mod pulse;
 #[cfg(test)]

@@ -122,17 +122,14 @@ impl Service {
 }
 
 fn refused(error: &RegisterRefused) -> Refusal {
-    let (code, reason) = match error {
-        RegisterRefused::Request(RegisterError::Mismatch("boot")) => (refusal::BOOT, "boot"),
-        RegisterRefused::Request(_) => (refusal::MALFORMED, "malformed"),
-        RegisterRefused::Admission(_) => (refusal::NOT_ADMITTED, "not_admitted"),
-        RegisterRefused::Evicted => (refusal::SESSION, "evicted"),
-        RegisterRefused::OtherKey => (refusal::SESSION, "other_key"),
-        RegisterRefused::Starting => (refusal::LATER, "starting"),
-        RegisterRefused::Stopping => (refusal::LATER, "stopping"),
-        RegisterRefused::Full => (refusal::LATER, "full"),
+    let code = match error {
+        RegisterRefused::Request(RegisterError::Mismatch("boot")) => refusal::BOOT,
+        RegisterRefused::Request(_) => refusal::MALFORMED,
+        RegisterRefused::Admission(_) => refusal::NOT_ADMITTED,
+        RegisterRefused::Evicted | RegisterRefused::OtherKey => refusal::SESSION,
+        RegisterRefused::Starting | RegisterRefused::Stopping | RegisterRefused::Full => refusal::LATER,
     };
-    crate::metrics::registration_refused(reason);
+    crate::metrics::registration_refused(error.reason());
     Refusal::new(code, error.to_string())
 }
 

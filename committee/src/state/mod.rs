@@ -5,6 +5,7 @@ mod apply;
 mod refused;
 mod registry;
 mod round;
+mod sound;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -251,6 +251,30 @@ impl Registry {
         self.clients.len() < capacity(self.servers) || self.clients.contains_key(client)
     }
 
+    /// Whether the log of so many servers can have made it: not larger than it gets, its parts agree, and nothing is
+    /// counted to where counting on would overflow.
+    pub(super) fn is_sound(&self, servers: u32) -> bool {
+        let counted = |s: &Candidate| s.silent < u32::MAX / 2 && s.unlisted < u32::MAX / 2;
+        let in_line = |id: &ClientId, (server, place): (&PeerId, &u64)| {
+            *place < self.next && self.lines.get(server).and_then(|line| line.get(place)) == Some(id)
+        };
+        let client = |(id, client): (&ClientId, &Client)| {
+            (1..=MAX_SESSIONS).contains(&client.sessions.len())
+                && client.sessions.iter().all(counted)
+                && (!client.confirmed || client.places.is_empty())
+                && client.places.iter().all(|place| in_line(id, place))
+        };
+        let places: usize = self.clients.values().map(|client| client.places.len()).sum();
+        self.servers == servers
+            && self.clients.len() <= capacity(servers)
+            && self.clients.iter().all(client)
+            && self.lines.values().map(BTreeMap::len).sum::<usize>() == places
+            && self.lines.values().all(|line| line.len() <= quota(servers))
+            && self.next < u64::MAX / 2
+            && self.evicted.len() <= MAX_EVICTED
+            && self.evicted_set.iter().eq(self.evicted.iter().collect::<BTreeSet<_>>())
+    }
+
     /// How many clients are registered with at least one server.
     pub fn len(&self) -> usize {
         self.clients.len()

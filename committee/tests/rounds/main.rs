@@ -11,6 +11,7 @@ mod flow;
 mod headers;
 mod leader;
 mod leaving;
+mod lies;
 mod liveness;
 mod marks;
 mod net;

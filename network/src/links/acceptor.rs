@@ -116,6 +116,8 @@ impl Acceptor {
                 }
                 Err(error) => {
                     Close::Hello.on(&conn);
+                    let reason = error.reason();
+                    metrics::counter!(super::HELLOS_REFUSED, "reason" => reason).increment(1);
                     Err(error.to_string())
                 }
             }

@@ -40,6 +40,18 @@ impl Refusal {
         Self { code, text: text.into() }
     }
 
+    /// A short name of the code, to count by.
+    pub(super) fn reason(&self) -> &'static str {
+        match self.code {
+            Self::REQUEST_TOO_LONG => "request_too_long",
+            Self::ANSWER_TOO_LONG => "answer_too_long",
+            Self::NOT_ALLOWED => "not_allowed",
+            Self::BUSY => "busy",
+            Self::TOO_SLOW => "too_slow",
+            code => refusal::name(code),
+        }
+    }
+
     /// Decodes what a caller sent, to its last byte.
     ///
     /// # Errors
@@ -160,6 +172,16 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// A short name of what stands against a hello, to count by.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::VersionMismatch { .. } => "version",
+            Self::DeploymentMismatch { .. } => "deployment",
+            Self::BadHello { .. } => "hello",
+            _ => "lost",
+        }
+    }
+
     /// Whether dialling again may help soon. What is not transient needs somebody to change something.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Timeout { .. } | Self::Lost { .. } | Self::Stalled(_))

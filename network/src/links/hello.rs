@@ -128,6 +128,39 @@ impl Me {
     }
 }
 
+impl Me {
+    /// A dialer's hello, as an acceptor takes it.
+    pub(super) fn take_dialer(
+        &self,
+        bytes: &[u8],
+        dialer: &[u8; 32],
+        own: &[u8; 32],
+    ) -> Result<Hello, LinkError> {
+        self.check(bytes, dialer, own, Side::Dialer, PeerId(*dialer))
+    }
+
+    /// An acceptor's hello, as a dialer takes it.
+    pub(super) fn take_acceptor(
+        &self,
+        bytes: &[u8],
+        own: &[u8; 32],
+        acceptor: &[u8; 32],
+    ) -> Result<Hello, LinkError> {
+        self.check(bytes, own, acceptor, Side::Acceptor, PeerId(*acceptor))
+    }
+}
+
+/// What the two say to each other, and a no: seeds for `fuzz/`.
+pub(super) fn samples(client: &Me, server: &Me, dialer: &[u8; 32]) -> Vec<Vec<u8>> {
+    let acceptor = &server.bundle.link_pk;
+    let no = No { version: VERSION, deployment: server.deployment, reason: "no".to_owned() };
+    vec![
+        encode(&client.hello(dialer, acceptor, Side::Dialer)).to_vec(),
+        encode(&server.hello(dialer, acceptor, Side::Acceptor)).to_vec(),
+        encode(&no).to_vec(),
+    ]
+}
+
 fn encode<T: BorshSerialize>(value: &T) -> Bytes {
     borsh::to_vec(value).expect("invariant: hellos are short").into()
 }
@@ -166,7 +199,7 @@ pub(super) async fn dial(
 }
 
 impl Me {
-    fn read_no(&self, body: &[u8], peer: PeerId) -> LinkError {
+    pub(super) fn read_no(&self, body: &[u8], peer: PeerId) -> LinkError {
         if let Err(error) = self.check_version(body, peer) {
             return error;
         }

@@ -7,6 +7,8 @@
 mod acceptor;
 mod error;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzz;
 mod hello;
 mod kind;
 pub mod limits;
@@ -38,6 +40,12 @@ pub use service::{FrameSink, Service};
 use acceptor::Acceptor;
 use hello::Me;
 use limits::{CLOSE_TIMEOUT, Limits};
+
+/// Counter of connections whose handshake did not hold, by `reason`.
+pub const HELLOS_REFUSED: &str = "zipnet_links_hello_refused_total";
+
+/// Counter of requests that were refused, by `reason`.
+pub const REQUESTS_REFUSED: &str = "zipnet_links_refused_total";
 
 /// How long the enumeration of the interfaces may take.
 const INTERFACES_TIMEOUT: Duration = Duration::from_secs(2);

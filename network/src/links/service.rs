@@ -103,6 +103,7 @@ async fn respond(
         Err(refusal) => Err(refusal),
     };
     let (tag, body) = result.unwrap_or_else(|refusal| {
+        metrics::counter!(super::REQUESTS_REFUSED, "reason" => refusal.reason()).increment(1);
         debug!(peer = %from.peer_id.short(), code = refusal.code, text = refusal.text, "refused");
         (wire::REFUSED, refusal.to_bytes().into())
     });

@@ -85,9 +85,27 @@ pub(super) async fn write(
     Ok(())
 }
 
+/// Where a [`Reader`] reads. Both are cancel safe.
+pub(super) trait Source {
+    /// Some bytes; `None` at the end.
+    async fn some(&mut self, into: &mut [u8]) -> Result<Option<usize>, WireError>;
+    /// At most so many bytes; `None` at the end.
+    async fn chunk(&mut self, max: usize) -> Result<Option<Bytes>, WireError>;
+}
+
+impl Source for RecvStream {
+    async fn some(&mut self, into: &mut [u8]) -> Result<Option<usize>, WireError> {
+        Ok(self.read(into).await?)
+    }
+
+    async fn chunk(&mut self, max: usize) -> Result<Option<Bytes>, WireError> {
+        Ok(self.read_chunk(max).await?)
+    }
+}
+
 /// Reads messages off a stream. [`Reader::next`] is cancel safe: what has arrived is kept.
-pub(super) struct Reader {
-    recv: RecvStream,
+pub(super) struct Reader<S = RecvStream> {
+    recv: S,
     head: [u8; HEAD],
     have: usize,
     /// Length of the current body, once the head is complete and accepted.
@@ -95,8 +113,8 @@ pub(super) struct Reader {
     body: Vec<u8>,
 }
 
-impl Reader {
-    pub(super) fn new(recv: RecvStream) -> Self {
+impl<S: Source> Reader<S> {
+    pub(super) fn new(recv: S) -> Self {
         Self { recv, head: [0; HEAD], have: 0, len: None, body: Vec::new() }
     }
 
@@ -107,7 +125,7 @@ impl Reader {
         max: impl Fn(u8) -> Option<usize>,
     ) -> Result<Option<(u8, Vec<u8>)>, WireError> {
         while self.have < HEAD {
-            match self.recv.read(&mut self.head[self.have..]).await? {
+            match self.recv.some(&mut self.head[self.have..]).await? {
                 Some(n) => self.have += n,
                 None if self.have == 0 => return Ok(None),
                 None => return Err(WireError::Truncated),
@@ -128,7 +146,7 @@ impl Reader {
             len
         };
         while self.body.len() < len {
-            let chunk = self.recv.read_chunk(len - self.body.len()).await?.ok_or(WireError::Truncated)?;
+            let chunk = self.recv.chunk(len - self.body.len()).await?.ok_or(WireError::Truncated)?;
             self.body.extend_from_slice(&chunk);
         }
         self.have = 0;

@@ -29,6 +29,14 @@ pub(crate) struct Counted {
     pub digest: RecordDigest,
 }
 
+/// A record that does not count yet.
+struct Waits {
+    record: Record,
+    digest: RecordDigest,
+    /// How many servers signed it.
+    signers: usize,
+}
+
 /// Turns what servers say, in any order and with repetitions, into records that count, each once, ascending by round.
 /// Two that follow each other are linked, unless `prev` of the second says that some between are missing.
 pub(crate) struct Chain {
@@ -36,7 +44,7 @@ pub(crate) struct Chain {
     deployment: DeploymentId,
     /// The last round given out.
     last: u64,
-    waiting: BTreeMap<u64, (Record, RecordDigest)>,
+    waiting: BTreeMap<u64, Waits>,
 }
 
 impl Chain {
@@ -53,7 +61,11 @@ impl Chain {
             return Ok(Vec::new());
         }
         let (digest, counts) = signed.verify(&self.descriptor, &self.deployment)?;
-        self.waiting.insert(round, (signed.record.clone(), digest));
+        let signers = signed.signatures.len();
+        // Nobody's forgery, signed by few or none, takes the place of what more servers signed.
+        if self.waiting.get(&round).is_none_or(|waits| waits.signers <= signers) {
+            self.waiting.insert(round, Waits { record: signed.record.clone(), digest, signers });
+        }
         if counts {
             return Ok(self.release(round));
         }
@@ -66,10 +78,15 @@ impl Chain {
     /// An open header; gives what counts by it.
     pub(crate) fn header(&mut self, signed: &SignedHeader) -> Result<Vec<Counted>, ChainError> {
         let prev = signed.header.prev;
-        let named = self.waiting.iter().find(|(_, (_, digest))| *digest == prev).map(|(round, _)| *round);
+        let named = self.waiting.iter().find(|(_, waits)| waits.digest == prev).map(|(round, _)| *round);
         let Some(round) = named else { return Ok(Vec::new()) };
         signed.verify(&self.descriptor, &self.deployment)?;
         Ok(self.release(round))
+    }
+
+    /// Whether some records do not count yet.
+    pub(crate) fn waits(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// The record of `round` counts, and with it every ancestor that waits. What waits below and is no ancestor never
@@ -78,7 +95,7 @@ impl Chain {
         let mut rest = self.waiting.split_off(&(round + 1));
         std::mem::swap(&mut rest, &mut self.waiting);
         let mut out: Vec<Counted> = Vec::new();
-        while let Some((_, (record, digest))) = rest.pop_last() {
+        while let Some((_, Waits { record, digest, .. })) = rest.pop_last() {
             if out.last().is_none_or(|child| child.record.prev == digest) {
                 out.push(Counted { record, digest });
             }
@@ -205,7 +222,13 @@ pub(crate) mod tests {
             [3],
             "round 2 is not there, round 1 no ancestor"
         );
-        let mut forged = committee.record(4, real[1].record.digest(), 3);
+        // What nobody signed does not push out what waits for its last signature.
+        let waits = committee.record(4, real[1].record.digest(), 2);
+        let unsigned = committee.record(4, [8; 32], 0);
+        assert!(chain.record(&waits).unwrap().is_empty() && chain.record(&unsigned).unwrap().is_empty());
+        let above = committee.record(5, waits.record.digest(), 3);
+        assert_eq!(rounds(&chain.record(&above).unwrap()), [4, 5]);
+        let mut forged = committee.record(6, above.record.digest(), 3);
         forged.record.messages[0].1.push(b'!');
         assert!(chain.record(&forged).is_err());
     }

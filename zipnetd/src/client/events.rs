@@ -41,7 +41,7 @@ impl Subscription {
         let mut pause = PAUSE_MIN;
         let mut not = None;
         while !self.feed.is_closed() {
-            let Some(link) = self.peers.pick_server(not) else {
+            let Some(link) = self.peers.pick_server(not.as_slice()) else {
                 sleep(PAUSE_MIN).await;
                 continue;
             };

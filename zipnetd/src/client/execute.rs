@@ -133,7 +133,7 @@ impl Hands {
 
     fn roster(&mut self, from: PeerId, digest: [u8; 32]) {
         let first = self.peers.link(&from);
-        let second = self.peers.pick_server(Some(from));
+        let second = self.peers.pick_server(&[from]);
         self.later(async move {
             for link in [first, second].into_iter().flatten() {
                 let call = encode(&RosterCall { digest });
@@ -154,7 +154,7 @@ impl Hands {
         let (peers, log) = (self.peers.clone(), self.log.clone());
         self.later(async move {
             let call = RecordsCall { from: from_round, limit };
-            if let Some((server, reply)) = peers.records(call, not).await {
+            if let Some((server, reply)) = peers.records(call, None, not.as_slice()).await {
                 if let Some(log) = log {
                     reply.items.iter().for_each(|ended: &Ended| log.ended(server, ended));
                 }
@@ -162,7 +162,7 @@ impl Hands {
             }
             // The core may ask again at once: not in a hot loop.
             sleep(RECORDS_PAUSE).await;
-            let server = not.or_else(|| peers.pick_server(None).map(|link| link.peer_id()));
+            let server = not.or_else(|| peers.pick_server(&[]).map(|link| link.peer_id()));
             Input::Records { from_round, server: server.unwrap_or(PeerId([0; 32])), reply: None }
         });
     }

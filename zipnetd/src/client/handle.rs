@@ -242,7 +242,7 @@ impl Backend for Handle {
             }
             let link = match &server {
                 Some(server) => view.peers.link(server),
-                None => view.peers.pick_server(None),
+                None => view.peers.pick_server(&[]),
             };
             let link = link.ok_or_else(|| {
                 refuse(Reason::ConnectTimeout, "nobody has told yet where the server is", None)

@@ -13,6 +13,8 @@ mod events;
 mod execute;
 mod find;
 mod found;
+#[doc(hidden)]
+pub mod fuzz;
 mod handle;
 mod log;
 pub(crate) mod memory;

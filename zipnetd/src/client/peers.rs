@@ -82,14 +82,14 @@ impl Peers {
     }
 
     /// Some server, any of those that are up; another one than `not` if there is another.
-    pub(crate) fn pick_server(&self, not: Option<PeerId>) -> Option<Link> {
+    pub(crate) fn pick_server(&self, not: &[PeerId]) -> Option<Link> {
         let known = self.lock();
         let servers: Vec<&Link> = self.servers.iter().filter_map(|server| known.get(server)).collect();
         let pick = |fits: &dyn Fn(&Link) -> bool| {
             let fitting: Vec<&&Link> = servers.iter().filter(|link| fits(link)).collect();
             fitting.choose(&mut rand::rng()).map(|link| (**link).clone())
         };
-        let other = |link: &Link| Some(link.peer_id()) != not;
+        let other = |link: &Link| !not.contains(&link.peer_id());
         pick(&|link| link.is_up() && other(link))
             .or_else(|| pick(&|link| link.is_up()))
             .or_else(|| pick(&other))
@@ -124,9 +124,10 @@ impl Source for Peers {
     fn records(
         &self,
         call: RecordsCall,
-        not: Option<PeerId>,
+        wish: Option<PeerId>,
+        not: &[PeerId],
     ) -> BoxFuture<'_, Option<(PeerId, RecordsReply)>> {
-        let link = self.pick_server(not);
+        let link = wish.and_then(|server| self.link(&server)).or_else(|| self.pick_server(not));
         Box::pin(async move {
             let link = link?;
             let server = link.peer_id();

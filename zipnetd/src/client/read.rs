@@ -24,14 +24,65 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Pieces without a record that counts before the end: the last rounds may still wait for signatures.
 const MAX_EMPTY: usize = 64;
 
-/// Where pieces of the log come from: some server, another one than `not` where there is another.
+/// Where pieces of the log come from.
 pub(crate) trait Source: Send + Sync + 'static {
-    /// What it has; `None` when none could be reached.
+    /// What some server has: `wish` if there is a link to it, else another one than `not` where there is another. `None`
+    /// when none could be reached.
     fn records(
         &self,
         call: RecordsCall,
-        not: Option<PeerId>,
+        wish: Option<PeerId>,
+        not: &[PeerId],
     ) -> BoxFuture<'_, Option<(PeerId, RecordsReply)>>;
+}
+
+/// Why another server is asked for what comes next.
+#[derive(Debug, PartialEq, Eq)]
+enum Fault {
+    /// It does not answer, or says what does not hold. For the caller.
+    Useless(String),
+    /// Its log does not go on from what the reader has. For the caller.
+    Gap(String),
+    /// Its log begins only here.
+    Late(u64),
+    /// It ends before a round that ended, as others say or the client itself knows, or with records that do not count:
+    /// another server may have more, or more signatures.
+    Short,
+}
+
+/// The servers that were asked for a stretch of the log, and what is wrong with them.
+#[derive(Default)]
+struct Tried {
+    not: Vec<PeerId>,
+    useless: Option<String>,
+    gap: Option<String>,
+    /// The log that begins first, of those that begin late.
+    late: Option<(u64, PeerId)>,
+    short: bool,
+}
+
+impl Tried {
+    fn note(&mut self, server: Option<PeerId>, fault: Fault) {
+        self.not.extend(server);
+        match fault {
+            Fault::Useless(text) => self.useless = Some(text),
+            Fault::Gap(text) => self.gap = Some(text),
+            Fault::Late(earliest) => {
+                let this = server.map(|server| (earliest, server));
+                self.late = self.late.into_iter().chain(this).min();
+            }
+            Fault::Short => self.short = true,
+        }
+    }
+
+    /// All were asked, and none has more: what the reader is told. A log that ends early is at worst the end.
+    fn give_up(self) -> Result<(), Stop> {
+        match (self.short, self.gap, self.useless) {
+            (true, _, _) | (false, None, None) => Ok(()),
+            (false, Some(text), _) => Err(refused(Reason::Lagged, text)),
+            (false, None, Some(text)) => Err(refused(Reason::ConnectTimeout, text)),
+        }
+    }
 }
 
 /// Where a reader is.
@@ -98,7 +149,10 @@ impl Reader {
                     continue;
                 }
                 Next::End => {}
-                Next::Elsewhere => self.catch_up().await?,
+                Next::Elsewhere => {
+                    let known = latest.max(*tip.borrow());
+                    self.catch_up(known).await?;
+                }
             }
             if matches!(self.log.next(self.next, self.after.as_ref()), Next::Page(_)) {
                 continue;
@@ -120,7 +174,7 @@ impl Reader {
     /// Earliest and last ended round of some server; the log in memory if none answers.
     async fn bounds(&self) -> Result<(u64, u64), Stop> {
         let call = RecordsCall { from: 1, limit: 1 };
-        let reply = self.ask(call, |_| true).await;
+        let reply = self.ask(call).await;
         match reply {
             Some((_, reply)) => Ok((reply.earliest, reply.latest)),
             None if *self.log.tip().borrow() > 0 => Ok((0, *self.log.tip().borrow())),
@@ -130,34 +184,89 @@ impl Reader {
         }
     }
 
-    /// Fetches pieces from `next` on until nothing more counts.
-    async fn catch_up(&mut self) -> Result<(), Stop> {
+    /// Fetches pieces from `next` on until nothing more counts, from one server after the other: each has the chance to
+    /// go on where the one before it had no more to give.
+    async fn catch_up(&mut self, latest: u64) -> Result<(), Stop> {
+        let attempts = self.log.descriptor().servers.len().max(ATTEMPTS);
+        let mut tried = Tried::default();
+        let mut left = attempts;
+        while left > 0 {
+            left -= 1;
+            // The last one may be the one whose log begins first: nobody has what is before.
+            let wish = if left == 0 { tried.late.map(|(_, server)| server) } else { None };
+            let before = self.next;
+            let Err((server, fault)) = self.stretch(wish, &tried.not, latest, left == 0).await? else {
+                return Ok(());
+            };
+            debug!(server = ?server.map(|s| s.short()), ?fault, round = self.next, "asking another server for the log");
+            if self.next > before {
+                tried = Tried::default();
+                left = attempts;
+            }
+            let again = server.is_none_or(|server| tried.not.contains(&server));
+            tried.note(server, fault);
+            if again && tried.late.is_some() {
+                // Everybody was asked.
+                left = left.min(1);
+            } else if again && tried.short {
+                break;
+            } else if again {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        tried.give_up()
+    }
+
+    /// What one server has from `next` on. Its records are looked at by themselves: what another one said before may be
+    /// why they do not fit. `anywhere`: its log may begin later.
+    async fn stretch(
+        &mut self,
+        wish: Option<PeerId>,
+        not: &[PeerId],
+        latest: u64,
+        anywhere: bool,
+    ) -> Result<Result<(), (Option<PeerId>, Fault)>, Gone> {
         let mut chain = Chain::new(self.log.descriptor().clone(), self.next);
-        let mut from = self.next;
-        let mut empty = 0;
+        let (mut from, mut empty, mut wish) = (self.next, 0, wish);
         loop {
             let call = RecordsCall { from, limit: MAX_RECORDS };
-            let in_order = |reply: &RecordsReply| {
-                let rounds: Vec<u64> = reply.items.iter().map(Ended::round).collect();
-                rounds.first().is_none_or(|first| *first >= from) && rounds.windows(2).all(|w| w[0] < w[1])
+            let Some((server, reply)) = self.source.records(call, wish, not).await else {
+                let text = format!("no server answers for the broadcast log from round {from} on");
+                return Ok(Err((wish, Fault::Useless(text))));
             };
-            let Some((server, reply)) = self.ask(call, in_order).await else {
-                return Err(refused(
-                    Reason::ConnectTimeout,
-                    format!("no server answers for the broadcast log from round {from} on"),
-                ));
-            };
+            if wish.is_some_and(|wish| wish != server) {
+                // The link to it is gone: the other one is asked from the start.
+                return Ok(Err((wish, Fault::Useless(format!("server {} is gone", server.short())))));
+            }
+            wish = Some(server);
+            let fault = |fault| Ok(Err((Some(server), fault)));
+            let rounds: Vec<u64> = reply.items.iter().map(Ended::round).collect();
+            if rounds.first().is_some_and(|first| *first < from) || rounds.windows(2).any(|w| w[0] >= w[1]) {
+                return fault(Fault::Useless(format!("server {} gave rounds out of order", server.short())));
+            }
+            if self.after.is_none() && reply.earliest > self.next && !anywhere {
+                return fault(Fault::Late(reply.earliest));
+            }
             self.oldest = self.oldest.max(reply.earliest);
-            let Some(last) = reply.items.last().map(Ended::round) else { return Ok(()) };
+            let Some(last) = rounds.last() else {
+                return if from <= latest || chain.waits() { fault(Fault::Short) } else { Ok(Ok(())) };
+            };
             let before = self.next;
             for item in &reply.items {
                 let Ended::Final(signed) = item else { continue };
-                let counted = chain.record(signed).map_err(|error| {
-                    debug!(server = %server.short(), %error, "a piece of the log does not hold");
-                    refused(Reason::ConnectTimeout, format!("server {} gave: {error}", server.short()))
-                })?;
+                let counted = match chain.record(signed) {
+                    Ok(counted) => counted,
+                    Err(error) => {
+                        return fault(Fault::Useless(format!("server {} gave: {error}", server.short())));
+                    }
+                };
                 for page in counted.into_iter().map(Page::from) {
-                    self.link(&page)?;
+                    // Every page names the one before: a server can end the log early, but leave nothing out.
+                    if self.after.is_some_and(|digest| digest != page.prev) {
+                        let (next, round) = (self.next, page.round);
+                        let text = format!("the log between rounds {next} and {round} is not kept any more");
+                        return fault(Fault::Gap(text));
+                    }
                     self.deliver(page).await?;
                 }
             }
@@ -165,19 +274,13 @@ impl Reader {
             empty = if self.next > before { 0 } else { empty + 1 };
             // In memory, or at the end, where the last rounds wait for what makes them count.
             let here = matches!(self.log.next(self.next, self.after.as_ref()), Next::Page(_));
-            if here || from > reply.latest || empty >= MAX_EMPTY {
-                return Ok(());
+            if here {
+                return Ok(Ok(()));
+            }
+            if from > reply.latest || empty >= MAX_EMPTY {
+                return if from <= latest || chain.waits() { fault(Fault::Short) } else { Ok(Ok(())) };
             }
         }
-    }
-
-    /// Every page names the one before: a server can end the log early, but leave nothing out.
-    fn link(&self, page: &Page) -> Result<(), Stop> {
-        if self.after.is_none_or(|digest| digest == page.prev) {
-            return Ok(());
-        }
-        let text = format!("the log between rounds {} and {} is not kept any more", self.next, page.round);
-        Err(refused(Reason::Lagged, text))
     }
 
     async fn deliver(&mut self, page: Page) -> Result<(), Gone> {
@@ -199,21 +302,15 @@ impl Reader {
         self.sink.send(ReadItem { item: Some(item) }).await.map_err(|_| Gone)
     }
 
-    /// The first answer that will do.
-    async fn ask(
-        &self,
-        call: RecordsCall,
-        will_do: impl Fn(&RecordsReply) -> bool,
-    ) -> Option<(PeerId, RecordsReply)> {
-        let mut not = None;
+    /// The first answer.
+    async fn ask(&self, call: RecordsCall) -> Option<(PeerId, RecordsReply)> {
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 tokio::time::sleep(PAUSE).await;
             }
-            match self.source.records(call.clone(), not).await {
-                Some((server, reply)) if will_do(&reply) => return Some((server, reply)),
-                Some((server, _)) => not = Some(server),
-                None => {}
+            let answer = self.source.records(call.clone(), None, &[]).await;
+            if answer.is_some() {
+                return answer;
             }
         }
         None
@@ -221,121 +318,4 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::sync::mpsc;
-    use zipnet_dcnet::record::SignedRecord;
-
-    use super::super::chain::tests::Committee;
-    use super::*;
-
-    /// Two servers; the first may have less of the log.
-    struct Servers {
-        logs: [Vec<Ended>; 2],
-    }
-
-    impl Source for Servers {
-        fn records(
-            &self,
-            call: RecordsCall,
-            not: Option<PeerId>,
-        ) -> BoxFuture<'_, Option<(PeerId, RecordsReply)>> {
-            let n = usize::from(not == Some(PeerId([0; 32])));
-            let log = &self.logs[n];
-            let items = log.iter().filter(|e| e.round() >= call.from).take(call.limit.min(2) as usize);
-            let reply = RecordsReply {
-                earliest: log.first().map_or(0, Ended::round),
-                latest: log.last().map_or(0, Ended::round),
-                items: items.cloned().collect(),
-            };
-            Box::pin(async move { Some((PeerId([n as u8; 32]), reply)) })
-        }
-    }
-
-    fn source(records: &[SignedRecord]) -> Arc<Servers> {
-        let all: Vec<Ended> = records.iter().map(|r| Ended::Final(Box::new(r.clone()))).collect();
-        Arc::new(Servers { logs: [all.clone(), all] })
-    }
-
-    /// Everything that comes, as rounds of messages and the last mark.
-    async fn collect(
-        log: &Arc<Log>,
-        source: Arc<Servers>,
-        from: Option<u64>,
-    ) -> (Vec<u64>, u64, Result<(), Refused>) {
-        let (sink, mut items) = mpsc::channel(1);
-        let reading = tokio::spawn(read(log.clone(), source, from, false, sink));
-        let (mut rounds, mut mark) = (Vec::new(), 0);
-        while let Some(item) = items.recv().await {
-            match item.item.unwrap() {
-                Item::Message(message) => {
-                    assert_eq!(message.payload, format!("round {}", message.round).into_bytes());
-                    rounds.push(message.round);
-                }
-                Item::Progress(progress) => mark = progress.next_round,
-            }
-        }
-        (rounds, mark, reading.await.unwrap())
-    }
-
-    #[tokio::test]
-    async fn the_log_comes_whole_from_servers_and_from_memory() {
-        let committee = Committee::new();
-        let records = committee.records(&[1, 2, 3, 5, 6, 7, 8], 3);
-        let log = Log::new(committee.descriptor.clone());
-        // Memory begins in the middle: the older part has to be fetched, two records at a time.
-        for signed in &records[4..] {
-            log.ended(committee.descriptor.servers[0], &Ended::Final(Box::new(signed.clone())));
-        }
-        let all = [1, 2, 3, 5, 6, 7, 8];
-        for (from, expected) in [(0, &all[..]), (1, &all), (4, &all[3..]), (7, &all[5..]), (9, &[])] {
-            let (rounds, mark, ended) = collect(&log, source(&records), Some(from)).await;
-            ended.unwrap();
-            assert_eq!(rounds, expected, "from {from}");
-            assert_eq!(mark, 9, "from {from}");
-        }
-        assert_eq!(collect(&log, source(&records), None).await.0, all);
-    }
-
-    #[tokio::test]
-    async fn what_does_not_count_yet_is_not_delivered() {
-        let committee = Committee::new();
-        let mut records = committee.records(&[1, 2], 3);
-        records.push(committee.record(3, records[1].record.digest(), 2));
-        let log = Log::new(committee.descriptor.clone());
-        let (rounds, mark, ended) = collect(&log, source(&records), Some(0)).await;
-        ended.unwrap();
-        assert_eq!((rounds, mark), (vec![1, 2], 3));
-    }
-
-    #[tokio::test]
-    async fn a_server_cannot_leave_a_record_out() {
-        let committee = Committee::new();
-        let mut records = committee.records(&[1, 2, 3, 4], 3);
-        records.remove(1);
-        let log = Log::new(committee.descriptor.clone());
-        let (rounds, _, ended) = collect(&log, source(&records), Some(0)).await;
-        assert_eq!(rounds, [1], "nothing beyond the gap");
-        assert!(ended.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_reader_that_follows_gets_what_comes() {
-        let committee = Committee::new();
-        let records = committee.records(&[1, 2, 3], 3);
-        let log = Log::new(committee.descriptor.clone());
-        let (sink, mut items) = mpsc::channel(1);
-        let reading = tokio::spawn(read(log.clone(), source(&records[..1]), Some(1), true, sink));
-        let mut next = 1;
-        while next < 4 {
-            if let Item::Message(message) = items.recv().await.unwrap().item.unwrap() {
-                assert_eq!(message.round, next);
-                if let Some(signed) = records.get(next as usize) {
-                    log.ended(committee.descriptor.servers[0], &Ended::Final(Box::new(signed.clone())));
-                }
-                next += 1;
-            }
-        }
-        drop(items);
-        reading.await.unwrap().unwrap();
-    }
-}
+mod tests;

@@ -21,7 +21,7 @@ use super::settle::closed;
 use super::status::{Skip, Why};
 
 /// No committee opens more rounds; keeps arithmetic on foreign numbers from overflowing.
-const MAX_ROUND: u64 = 1 << 48;
+pub(super) const MAX_ROUND: u64 = 1 << 48;
 /// Records that are fetched to close a gap.
 const GAP: u32 = 64;
 /// Rounds that are asked about again, at most, and pauses between two askings, in rounds.

@@ -34,9 +34,10 @@ impl Core {
     pub(super) fn absorb(&mut self) {
         for round in self.ledger.fresh() {
             let Some(known) = self.ledger.round(round) else { continue };
-            if self.pace.record(&known.record, self.now)
-                && let Some(stopping) = &mut self.stopping
-            {
+            if !self.pace.record(&known.record, self.now) {
+                // Left out, whatever the aggregator said: one that picks who takes part loses those it left out.
+                self.rounds.envelope(round, false);
+            } else if let Some(stopping) = &mut self.stopping {
                 stopping.record();
             }
         }

@@ -12,6 +12,7 @@ use zipnet_dcnet::params::Params;
 use super::config::{MAX_REQUEST_ID_BYTES, MAX_TERMINAL, MAX_TERMINAL_BYTES};
 use super::message::{Failure, Message, MessageId, SealedAt, Setback, State};
 use super::output::Op;
+use super::rounds::MAX_ROUND;
 
 /// Version of the records; a changed layout is a new one.
 pub const VERSION: u8 = 2;
@@ -117,6 +118,15 @@ fn decode(key: &[u8], value: &[u8]) -> Result<Message, LoadError> {
     }
     if message.id.0 != key {
         return Err(damaged("it is another message's"));
+    }
+    let round = match message.state {
+        State::Sealed(at) => at.round,
+        State::Published { round, .. } => round,
+        _ => 1,
+    };
+    let rounds = [message.after_round, message.not_before_round];
+    if round == 0 || round > MAX_ROUND || rounds.iter().any(|round| *round > MAX_ROUND) {
+        return Err(damaged("it names a round that nobody opened"));
     }
     message.receipt = receipt;
     Ok(message)

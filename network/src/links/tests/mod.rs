@@ -1,6 +1,7 @@
 //! Links against links, over loopback.
 
 mod calls;
+mod counted;
 mod hellos;
 mod hostile;
 mod lives;
