@@ -103,7 +103,8 @@ pub enum Event {
         /// How to get its roster.
         roster: RosterUpdate,
     },
-    /// A round ended. Sent again when more signatures or disclosures are there.
+    /// A round ended. Records are sent when all signatures are there; or half a second after they became final, and again
+    /// when there are more. Abandoned rounds are sent at once, and again with more disclosures.
     Ended(Ended),
     /// This server's boot nonce changed or is told first: whoever registered under another one registers anew.
     Boot([u8; 32]),

@@ -67,8 +67,8 @@ fn open(servers: usize, clients: u32) -> usize {
     encode(&Event::Open { header: Box::new(header), roster: RosterUpdate::Same }).len()
 }
 
-/// A final record, in which this many slots are full, with so many signatures. Up to K clients all reserve.
-fn ended(params: &Params, servers: usize, clients: u32, full: u32, signatures: usize) -> usize {
+/// A final record, in which this many slots are full, signed by all. Up to K clients all reserve.
+fn ended(params: &Params, servers: usize, clients: u32, full: u32) -> usize {
     let record = Record {
         deployment: DEPLOYMENT,
         round: 0,
@@ -81,7 +81,7 @@ fn ended(params: &Params, servers: usize, clients: u32, full: u32, signatures: u
         messages: (0..full).map(|slot| (slot, vec![0; params.max_payload()])).collect(),
         garbled: Vec::new(),
     };
-    let signed = SignedRecord { record, signatures: vec![(PEER, SIGNATURE); signatures] };
+    let signed = SignedRecord { record, signatures: vec![(PEER, SIGNATURE); servers] };
     encode(&Ended::Final(Box::new(signed))).len()
 }
 
@@ -90,10 +90,9 @@ fn up(params: &Params) -> usize {
     wire(envelope(params))
 }
 
-/// What it receives: the opening, and the record with no, one, … all signatures, because each is told as it comes.
+/// What it receives: the opening, and the record with all signatures.
 fn down(params: &Params, servers: usize, clients: u32, full: u32) -> usize {
-    let records = (0..=servers).map(|signed| wire(1 + ended(params, servers, clients, full, signed)));
-    wire(open(servers, clients)) + records.sum::<usize>()
+    wire(open(servers, clients)) + wire(1 + ended(params, servers, clients, full))
 }
 
 fn per_month(bytes: usize, params: &Params) -> f64 {
@@ -271,10 +270,10 @@ fn the_cost_of_a_crowd_is_the_documented_one() {
                 rate(clients as usize * up(&p), &p),
                 thousands(aggregate(&p, clients) as u64),
                 rate(served, &p),
-                thousands(ended(&p, 3, clients, 0, 3) as u64),
+                thousands(ended(&p, 3, clients, 0) as u64),
                 thousands((empty + entry * clients as usize) as u64),
-                gigabytes(f64::from(p.retain) * ended(&p, 3, clients, 0, 3) as f64),
-                gigabytes(f64::from(p.retain) * ended(&p, 3, clients, p.slots, 3) as f64),
+                gigabytes(f64::from(p.retain) * ended(&p, 3, clients, 0) as f64),
+                gigabytes(f64::from(p.retain) * ended(&p, 3, clients, p.slots) as f64),
             ]
         })
         .collect();

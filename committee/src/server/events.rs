@@ -9,6 +9,7 @@ use zipnet_dcnet::roster::{Entry, Roster, RosterDelta};
 use zipnet_dcnet::signed::encode;
 use zipnet_dcnet::wire::{Ended, Event, EventsCall, RosterUpdate};
 
+use super::held::Held;
 use super::lock;
 use crate::state::State;
 
@@ -27,6 +28,7 @@ pub(crate) type Frame = Arc<Vec<u8>>;
 #[derive(Default)]
 struct Told {
     open: Option<HeaderDigest>,
+    held: Held,
     rosters: VecDeque<([u8; 32], Roster)>,
 }
 
@@ -50,17 +52,16 @@ impl Hub {
         Self { frames: broadcast::Sender::new(BACKLOG), told: Mutex::default() }
     }
 
-    /// Tells of the open round, once, and of every ended round in `fresh`.
-    pub(super) fn publish(&self, state: &State, fresh: &BTreeMap<u64, Ended>) {
-        for ended in fresh.values() {
-            self.send(&Event::Ended(ended.clone()));
-        }
-        let Some(round) = state.round() else { return };
-        let Some(header) = round.signed_header() else { return };
+    /// Tells of the open round, once, and of the rounds that ended; `fresh` has what changed since the last call. To be
+    /// called often: records may wait for signatures (see [`super::held`]).
+    pub(super) fn publish(&self, now: u64, state: &State, fresh: &BTreeMap<u64, Ended>) {
         let mut told = lock(&self.told);
-        if told.open == Some(round.digest) {
-            return;
+        let opened = state.round().and_then(|round| Some((round, round.signed_header()?)));
+        let opened = opened.filter(|(round, _)| told.open != Some(round.digest));
+        for ended in told.held.take(now, fresh, opened.is_some()) {
+            self.send(&Event::Ended(ended));
         }
+        let Some((round, header)) = opened else { return };
         told.open = Some(round.digest);
         let digest = round.header.roster;
         let roster = match told.rosters.back() {

@@ -11,6 +11,7 @@ use zipnet_dcnet::register::Pending;
 use zipnet_dcnet::signed::{Signed, encode};
 use zipnet_dcnet::statement::{Lapse, Policy};
 use zipnet_dcnet::wire::{RegisterCall, RegisterReply, refusal};
+use zipnet_network::Presence;
 use zipnet_network::links::{Kind, Refusal, Remote, Role, Service as _};
 use zipnet_network::universe::Relay;
 use zipnet_store::MemStore;
@@ -123,9 +124,12 @@ async fn who_is_no_server_of_the_committee_gets_nothing_into_the_log() {
     let me = remote(7, Role::Server);
     assert_eq!(code(&service, &me, Kind::Propose, entry).await, refusal::FORBIDDEN);
     assert_eq!(code(&service, &me, Kind::Propose, vec![1, 2, 3]).await, refusal::MALFORMED);
-    for kind in [Kind::Envelope, Kind::Aggregate, Kind::Policy, Kind::Status] {
+    for kind in [Kind::Envelope, Kind::Aggregate, Kind::Policy] {
         assert_eq!(code(&service, &me, kind, Vec::new()).await, Refusal::NOT_ALLOWED);
     }
+    // Who is no aggregator of this server cannot take one out of the headers.
+    let leaves = encode(&Presence::Leaving);
+    assert_eq!(code(&service, &remote(3, Role::Aggregator), Kind::Status, leaves).await, refusal::FORBIDDEN);
     server.stop().await;
 }
 
@@ -168,7 +172,9 @@ fn refused_entries_of_the_log_are_counted_by_reason() {
     let descriptor = Descriptor::new("test", Params::dev(1), vec![one.peer_id()]).unwrap();
     let (deployment, server) = (descriptor.id(), one.peer_id());
     let applied = Arc::new(Mutex::new(Applied { state: State::new(descriptor), index: 0 }));
-    let (mut machine, _) = machine::new(applied);
+    let (mut machine, fresh) = machine::new(applied);
+    // What is read at the start was counted in an earlier life.
+    lock(&fresh).live = true;
     let lapse = Lapse { deployment, server, boot: [1; 32], bundle: one.server_bundle() };
     let elsewhere = Policy { deployment: DeploymentId([9; 32]), server, aggregators: Vec::new() };
     let stranger = Policy { deployment, server: identity(2).peer_id(), aggregators: Vec::new() };

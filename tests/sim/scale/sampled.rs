@@ -104,12 +104,10 @@ impl Sampled {
         panic!("it does not seal: {:?}", self.core.status(0).why);
     }
 
-    /// Hears the end of the round, with one signature more each time; the milliseconds.
-    pub(super) fn ended(&mut self, now: u64, from: PeerId, ends: &[Ended]) -> f64 {
+    /// Hears the end of the round; the milliseconds.
+    pub(super) fn ended(&mut self, now: u64, from: PeerId, ended: &Ended) -> f64 {
         self.spent = 0.0;
-        for ended in ends {
-            self.step(now, Input::Event { from, event: Event::Ended(ended.clone()) });
-        }
+        self.step(now, Input::Event { from, event: Event::Ended(ended.clone()) });
         self.spent
     }
 }
