@@ -74,7 +74,7 @@ async fn run(start: Start, aggregators: Vec<PeerId>) -> Result<Ended, Failure> {
     let ended = life.end(LEAVE, end).await;
     match failure {
         Some(reason) if ended == Ended::Done => {
-            Err(Failure::new(Exit::Failed, anyhow!("the server cannot go on: {reason}")))
+            Err(Failure::new(reason.exit(), anyhow!("the server cannot go on: {reason}")))
         }
         _ => Ok(ended),
     }

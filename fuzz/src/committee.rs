@@ -46,6 +46,7 @@ fn honest() -> Honest {
     let descriptor = Descriptor::new("test", params, cores.iter().map(Core::me).collect()).unwrap();
     let mut state = State::new(descriptor.clone());
     let (mut log, mut states, mut requests) = (Vec::new(), Vec::new(), Vec::new());
+    let all = cores.iter().map(Core::me).collect();
     let mut now = 0;
     let (mut lost, mut registered) = (false, [false; 3]);
     while state.last().is_none_or(|last| last.round < ROUNDS) {
@@ -62,7 +63,7 @@ fn honest() -> Honest {
                 core.register(now, &state, &Open, &request).unwrap();
                 requests.push(request);
             }
-            for action in core.react(now, &state, log.len() as u64, i == 0) {
+            for action in core.react(now, &state, log.len() as u64, (i == 0).then_some(&all)) {
                 match action {
                     // One round is given up: its partials are lost.
                     Action::Propose(Entry::Partial(_)) if state.opened() == 2 => lost = true,
@@ -84,7 +85,7 @@ fn honest() -> Honest {
                         };
                         core.collected(digest, vec![Signed::new(&aggregator, part)]);
                     }
-                    Action::Mark(_) | Action::Campaign | Action::StepBack => {}
+                    Action::Mark(_) | Action::Campaign | Action::StepBack | Action::Forgot => {}
                 }
             }
         }
@@ -154,8 +155,9 @@ pub(crate) fn snapshot(data: &[u8]) {
         }
         CORE.with_borrow_mut(|server| {
             let server = server.get_or_insert_with(|| core(100, &identity(50)));
-            for leader in [true, false] {
-                let _ = server.react(1_000, &state, 1, leader);
+            let all = honest.descriptor.servers.iter().copied().collect();
+            for heard in [Some(&all), None] {
+                let _ = server.react(1_000, &state, 1, heard);
             }
         });
         for entry in &honest.log {

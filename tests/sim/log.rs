@@ -84,6 +84,12 @@ impl Log {
         self.views[server].leader == Some(server)
     }
 
+    /// Who has heard of the term in which this server believes to lead, itself among them; `None` if it does not.
+    pub(crate) fn heard(&self, server: usize) -> Option<Vec<usize>> {
+        let of_term = |s: &usize| self.views[*s].term == self.views[server].term;
+        self.leads(server).then(|| (0..self.views.len()).filter(of_term).collect())
+    }
+
     /// Keeps a snapshot of the state after `applied` entries when it is time for one.
     pub(crate) fn snapshot(&mut self, applied: usize, state: &State) -> Option<Rc<Vec<u8>>> {
         if !applied.is_multiple_of(SNAPSHOT) {

@@ -1,6 +1,6 @@
 //! A committee server: the real core and state, with what `committee/src/server` does around them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -240,10 +240,11 @@ impl World {
         if self.servers[s].busy {
             return;
         }
-        let leads = self.log.leads(s);
+        let heard = self.log.heard(s);
+        let heard = heard.map(|h| h.iter().map(|i| self.servers[*i].core.me()).collect::<BTreeSet<_>>());
         let server = &mut self.servers[s];
         let now = server.clock.at(self.now);
-        let actions = server.core.react(now, &server.state, server.applied as u64, leads);
+        let actions = server.core.react(now, &server.state, server.applied as u64, heard.as_ref());
         let marked = actions.iter().any(|action| matches!(action, Action::Mark(_)));
         let marks = marked.then(|| encode(server.core.marks()));
         self.carry_out(s, actions.into(), marks);
@@ -275,6 +276,7 @@ impl World {
                     self.stand(s, false);
                 }
                 Action::StepBack => self.step_back(s),
+                Action::Forgot => unreachable!("what was synced survives every crash here"),
             }
         }
         let retain = u64::from(self.plan.params.retain);

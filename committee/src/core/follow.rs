@@ -10,7 +10,7 @@ use zipnet_dcnet::wire::Ended;
 
 use super::{Action, Core, Mark, Unblinded};
 use crate::entry::{Alive, Entry, RoundSignature};
-use crate::state::{Round, Stage, State};
+use crate::state::{Round, Stage, State, life_of};
 
 impl Core {
     pub(super) fn follow(&mut self, now: u64, state: &State, out: &mut Vec<Action>) {
@@ -19,6 +19,9 @@ impl Core {
         if own.boot.is_none_or(|(boot, _)| boot != self.boot) {
             if self.leaving {
                 return;
+            }
+            if own.boot.is_some_and(|(boot, _)| life_of(&boot) != life_of(&self.boot)) {
+                return out.push(Action::Forgot);
             }
             let bundle = self.identity.server_bundle();
             let lapse = Lapse { deployment: state.deployment(), server: me, boot: self.boot, bundle };

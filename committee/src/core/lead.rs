@@ -1,16 +1,18 @@
 //! What only the leader does: opens rounds, collects the fold, abandons (R4, R6).
 
+use std::collections::BTreeSet;
+
 use zipnet_dcnet::aggregate::{Aggregate, Bitmap};
 use zipnet_dcnet::header::Header;
 use zipnet_dcnet::ids::{HeaderDigest, PeerId};
 use zipnet_dcnet::signed::Signed;
 
-use super::{Action, Attempt, Collecting, Core, REPEAT_MS};
+use super::{Action, Attempt, Collecting, Core, HEAR_MS, REPEAT_MS};
 use crate::entry::Entry;
 use crate::state::{RETURN_ROUNDS, Stage, State};
 
 impl Core {
-    pub(super) fn lead(&mut self, now: u64, state: &State, out: &mut Vec<Action>) {
+    pub(super) fn lead(&mut self, now: u64, state: &State, heard: &BTreeSet<PeerId>, out: &mut Vec<Action>) {
         let params = &state.descriptor().params;
         let age = now.saturating_sub(self.seen.1);
         let Some(round) = state.round() else {
@@ -19,7 +21,11 @@ impl Core {
             if self.leaving || !due {
                 return;
             }
-            if let Some(header) = self.plan(now, state) {
+            let silent = state.up().iter().any(|server| !heard.contains(server));
+            if silent && self.led.is_none_or(|since| now.saturating_sub(since) < HEAR_MS) {
+                return;
+            }
+            if let Some(header) = self.plan(now, state, Some(heard)) {
                 // Told apart by what it says: one that the log overtook is replaced at once.
                 let digest = header.digest();
                 let key = u64::from_le_bytes(digest[..8].try_into().expect("invariant: 8 of 32 bytes"));
@@ -75,31 +81,41 @@ impl Core {
         }
     }
 
-    /// The header to open next, if one can be opened: by all servers that are eligible. When that opens nothing, and
+    /// The header to open next, if one can be opened: by all servers that are eligible and answer. When that opens nothing, and
     /// others would for as long as [`RETURN_ROUNDS`] periods, these take part: neither clients that never come back nor
     /// a server that nobody can register with may hold the log up.
     ///
     /// It builds the roster, which is costly: after a look that found nothing, the next one is when the log moved, or
     /// after [`REPEAT_MS`].
-    pub(super) fn plan(&mut self, now: u64, state: &State) -> Option<Header> {
+    pub(super) fn plan(
+        &mut self,
+        now: u64,
+        state: &State,
+        heard: Option<&BTreeSet<PeerId>>,
+    ) -> Option<Header> {
         let applied = self.moved.1;
         if self.planned.is_some_and(|(index, at)| index == applied && now.saturating_sub(at) < REPEAT_MS) {
             return None;
         }
-        let plan = self.plan_now(now, state);
+        let plan = self.plan_now(now, state, heard);
         self.planned = plan.is_none().then_some((applied, now));
         plan
     }
 
-    fn plan_now(&mut self, now: u64, state: &State) -> Option<Header> {
-        let eligible = state.eligible();
-        let enough = eligible.len() >= state.descriptor().majority();
-        let (header, _) = state.next_header(eligible.clone());
+    fn plan_now(&mut self, now: u64, state: &State, heard: Option<&BTreeSet<PeerId>>) -> Option<Header> {
+        let mut servers = state.eligible();
+        let answers = |server: &&PeerId| heard.is_none_or(|heard| heard.contains(server));
+        let answering: Vec<PeerId> = servers.iter().filter(answers).copied().collect();
+        if answering.len() >= state.descriptor().majority() {
+            servers = answering;
+        }
+        let enough = servers.len() >= state.descriptor().majority();
+        let (header, _) = state.next_header(servers.clone());
         if state.check_open(&header).is_ok() {
             self.short_since = None;
             return Some(header);
         }
-        let Some(header) = fewer(state, if enough { eligible } else { state.up() }) else {
+        let Some(header) = fewer(state, if enough { servers } else { state.up() }) else {
             self.short_since = None;
             return None;
         };

@@ -18,15 +18,33 @@ pub enum Mark {
     Record(u64, RecordDigest),
 }
 
-/// All that was written down of the last rounds.
+/// What tells one life of a server from another: 16 random bytes that a state folder keeps from its first start on. Every
+/// boot nonce of that life ends with them ([`crate::state::life_of`]).
+pub type Life = [u8; 16];
+
+/// All that was written down: which life it is, and of the last rounds what was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Marks {
+    life: Life,
     signed: Option<(u64, HeaderDigest)>,
     revealed: BTreeMap<u64, HeaderDigest>,
     records: BTreeMap<u64, RecordDigest>,
 }
 
 impl Marks {
+    /// Of a server that never started before.
+    pub fn new(life: Life) -> Self {
+        Self { life, ..Self::default() }
+    }
+
+    /// The nonce of a boot in this life, from fresh random bytes.
+    pub(super) fn boot(&self, random: [u8; 16]) -> [u8; 32] {
+        let mut boot = [0; 32];
+        boot[..16].copy_from_slice(&random);
+        boot[16..].copy_from_slice(&self.life);
+        boot
+    }
+
     /// Takes a mark in. Keeps the [`RECENT`] newest rounds: the state asks for no older ones.
     pub fn note(&mut self, mark: &Mark) {
         match *mark {

@@ -12,7 +12,7 @@ mod leave;
 mod marks;
 mod register;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
@@ -27,7 +27,7 @@ use zipnet_dcnet::signed::Signed;
 
 pub use away::{AWAY_MS, FRUITLESS_ROUNDS, MIN_AWAY_MS, STEP_BACK_MAX, STEP_BACK_MIN};
 pub use chains::{Chains, MAX_SESSIONS};
-pub use marks::{Mark, Marks};
+pub use marks::{Life, Mark, Marks};
 pub use register::{Admission, Open, RegisterRefused};
 
 use crate::entry::Entry;
@@ -35,6 +35,10 @@ use crate::state::{Stage, State};
 
 /// An entry that was proposed and is not in the log after this long is proposed again, in milliseconds.
 pub const REPEAT_MS: u64 = 1_000;
+
+/// A server that begins to lead waits for this long for the others to answer it, in milliseconds, before it opens a round
+/// without those that did not: one of them is likely the one that led before, and died.
+pub const HEAR_MS: u64 = 1_000;
 
 /// What a server has to do.
 pub enum Action {
@@ -57,6 +61,9 @@ pub enum Action {
     Campaign,
     /// Leader: this server cannot get the rounds folded; let another lead.
     StepBack,
+    /// The log knows another life of this server: its state folder was lost, or it runs twice. It must not go on, and
+    /// nothing of what it says gets into the log ([`crate::state::Refused::Life`]).
+    Forgot,
 }
 
 /// The partial of the round under way, made once and kept until the round ended: repeated requests get this one. Wiped
@@ -121,6 +128,8 @@ pub struct Core {
     /// Since when a round could be opened only with other servers than those that are eligible.
     short_since: Option<u64>,
     fruitless: Fruitless,
+    /// Since when this server leads, if it does.
+    led: Option<u64>,
     /// Aggregators that said that they leave: until when they are out whatever they say, and until when that is believed.
     away: BTreeMap<PeerId, (u64, u64)>,
     /// This server is about to stop.
@@ -139,8 +148,9 @@ impl Core {
         seed: &Zeroizing<[u8; 32]>,
     ) -> Self {
         let mut rng = ChaCha20Rng::from_seed(**seed);
-        let mut boot = [0; 32];
-        rng.fill_bytes(&mut boot);
+        let mut random = [0; 16];
+        rng.fill_bytes(&mut random);
+        let boot = marks.boot(random);
         aggregators.sort();
         aggregators.dedup();
         Self {
@@ -157,6 +167,7 @@ impl Core {
             moved: (0, 0),
             short_since: None,
             fruitless: Fruitless::default(),
+            led: None,
             away: BTreeMap::new(),
             leaving: false,
             planned: None,
@@ -189,8 +200,15 @@ impl Core {
         self.identity.peer_id()
     }
 
-    /// What to do now. `applied` is the log index that `state` stands at, `now` milliseconds of a steady clock.
-    pub fn react(&mut self, now: u64, state: &State, applied: u64, leader: bool) -> Vec<Action> {
+    /// What to do now. `applied` is the log index that `state` stands at, `now` milliseconds of a steady clock, `heard` the
+    /// servers that answered this one since it began to lead, itself among them; `None` if it does not lead.
+    pub fn react(
+        &mut self,
+        now: u64,
+        state: &State,
+        applied: u64,
+        heard: Option<&BTreeSet<PeerId>>,
+    ) -> Vec<Action> {
         if self.moved.1 != applied || self.moved.0 == 0 {
             self.moved = (now.max(1), applied);
         }
@@ -206,10 +224,12 @@ impl Core {
         let mut out = Vec::new();
         self.follow(now, state, &mut out);
         self.note_fruit(state);
-        if leader {
-            self.lead(now, state, &mut out);
+        if let Some(heard) = heard {
+            self.led.get_or_insert(now);
+            self.lead(now, state, heard, &mut out);
             self.leave_office(now, state, &mut out);
         } else {
+            self.led = None;
             self.collecting = None;
             self.fruitless.rounds = 0;
             self.watch(now, state, &mut out);
@@ -223,7 +243,7 @@ impl Core {
         let limit = 3 * u64::from(state.descriptor().params.round_deadline_ms);
         // In this order: what could be opened is costly to know.
         if now.saturating_sub(self.moved.0) > limit
-            && (state.round().is_some() || self.plan(now, state).is_some())
+            && (state.round().is_some() || self.plan(now, state, None).is_some())
         {
             self.moved.0 = now;
             out.push(Action::Campaign);

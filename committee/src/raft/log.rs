@@ -143,6 +143,22 @@ impl Log {
         self.leader() == Some(self.me)
     }
 
+    /// The members that have acknowledged something since this one began to lead, itself among them; `None` if it does not
+    /// lead.
+    pub fn heard(&self) -> Option<BTreeSet<PeerId>> {
+        if !self.is_leader() {
+            return None;
+        }
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let acknowledged =
+            metrics.replication.iter().flatten().filter(|(_, last)| {
+                last.is_some_and(|last| last.leader_id.get_term() == metrics.current_term)
+            });
+        let others = acknowledged.filter_map(|(id, _)| self.members.get(*id as usize).copied());
+        Some(others.chain([self.me]).collect())
+    }
+
     /// Follows [`Log::leader`]. Closed when the log has stopped.
     pub fn changes(&self) -> watch::Receiver<Option<PeerId>> {
         self.leader.clone()

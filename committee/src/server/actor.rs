@@ -10,10 +10,10 @@ use tracing::{debug, error, info, warn};
 use zipnet_dcnet::ids::PeerId;
 use zipnet_dcnet::signed::encode;
 use zipnet_network::links::Kind;
-use zipnet_store::{Batch, Store, StoreError};
+use zipnet_store::{Batch, Store};
 
 use super::machine::{Fresh, Told};
-use super::{MARKS, Shared, collect, lock};
+use super::{Gone, MARKS, Shared, collect, lock};
 use crate::core::Action;
 use crate::entry::Entry;
 use crate::metrics;
@@ -31,7 +31,7 @@ pub(super) struct Actor {
     pub(super) store: Arc<dyn Store>,
     pub(super) changes: watch::Receiver<u64>,
     pub(super) fresh: Fresh,
-    pub(super) fail: watch::Sender<Option<String>>,
+    pub(super) fail: watch::Sender<Option<Gone>>,
     /// Who led last.
     pub(super) led: Option<PeerId>,
 }
@@ -52,8 +52,8 @@ impl Actor {
                 Ok(()) = self.changes.changed() => {}
             }
             let failure = match self.once(&room).await {
-                Err(error) => Some(format!("the store failed: {error}")),
-                Ok(()) => shared.log.failure().map(|why| format!("the log stopped: {why}")),
+                Err(gone) => Some(gone),
+                Ok(()) => shared.log.failure().map(Gone::Log),
             };
             if let Some(failure) = failure {
                 error!("{failure}; this server ends");
@@ -65,15 +65,16 @@ impl Actor {
         }
     }
 
-    async fn once(&mut self, room: &Arc<Semaphore>) -> Result<(), StoreError> {
+    async fn once(&mut self, room: &Arc<Semaphore>) -> Result<(), Gone> {
         self.watch_leader();
         let shared = &self.shared;
-        let leader = shared.log.is_leader();
+        let heard = shared.log.heard();
+        let leader = heard.is_some();
         let (actions, marks) = {
             let mut core = shared.core();
             let applied = shared.applied();
             let (before, began) = (core.unblinded_round(), Instant::now());
-            let actions = core.react(shared.now(), &applied.state, applied.index, leader);
+            let actions = core.react(shared.now(), &applied.state, applied.index, heard.as_ref());
             let after = core.unblinded_round();
             if after.is_some() && after != before {
                 metrics::partial_took(began.elapsed());
@@ -93,6 +94,7 @@ impl Actor {
                     }
                 }
                 Action::Propose(entry) => propose(shared, room, entry, leader),
+                Action::Forgot => return Err(Gone::Forgot),
                 Action::Campaign => {
                     info!("nothing was logged for three round deadlines: standing for election");
                     shared.log.campaign().await;
@@ -122,7 +124,7 @@ impl Actor {
             let mut fresh = lock(&self.fresh);
             (std::mem::take(&mut fresh.ended), std::mem::take(&mut fresh.told))
         };
-        shared.hub.publish(&shared.applied().state, &ended);
+        shared.hub.publish(shared.now(), &shared.applied().state, &ended);
         told.into_iter().for_each(tell);
         if !ended.is_empty() {
             shared.archive.keep(ended).await?;

@@ -9,6 +9,7 @@ mod events;
 mod fill;
 #[doc(hidden)]
 pub mod fuzz;
+mod held;
 mod leave;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -33,14 +34,15 @@ use zeroize::Zeroizing;
 use zipnet_dcnet::descriptor::Descriptor;
 use zipnet_dcnet::identity::Identity;
 use zipnet_dcnet::ids::PeerId;
+use zipnet_dcnet::signed::encode;
 use zipnet_network::describe::DescribeAnswer;
 use zipnet_network::links::{Links, Role};
 use zipnet_network::universe::Bootstrap;
 use zipnet_network::{Node, NodeConfig, NodeError};
 use zipnet_role::Exit;
-use zipnet_store::{Store, StoreError};
+use zipnet_store::{Batch, Store, StoreError};
 
-use crate::core::{Admission, Core, Open};
+use crate::core::{Admission, Core, Marks, Open};
 use crate::raft::{Log, LogConfig};
 use crate::state::State;
 use archive::Archive;
@@ -105,6 +107,42 @@ impl StartError {
     }
 }
 
+/// Why a server that ran cannot go on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Gone {
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(String),
+    /// The log stopped.
+    #[error("the log stopped: {0}")]
+    Log(String),
+    /// The committee's log knows another life of it.
+    #[error(
+        "the committee's log knows this server with another state folder than this one: it was lost, or the server runs \
+         twice. It must not take part again: see docs/operators/backup.md"
+    )]
+    Forgot,
+    /// Its main task ended.
+    #[error("its main task ended")]
+    Task,
+}
+
+impl From<StoreError> for Gone {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl Gone {
+    /// The exit code of a program that ends for this.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Forgot => Exit::Deployment,
+            Self::Store(_) | Self::Log(_) | Self::Task => Exit::Failed,
+        }
+    }
+}
+
 /// The log's state and how far it is applied.
 pub(crate) struct Applied {
     pub(crate) state: State,
@@ -154,7 +192,7 @@ pub struct Server {
     node: Node,
     stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
-    failed: watch::Receiver<Option<String>>,
+    failed: watch::Receiver<Option<Gone>>,
 }
 
 impl Server {
@@ -170,9 +208,15 @@ impl Server {
         }
         let deployment = descriptor.id();
         claim(&**store, &deployment.to_string()).await?;
-        let marks = match store.get(MARKS.0, MARKS.1)? {
-            Some(bytes) => borsh::from_slice(&bytes).map_err(|_| StartError::Malformed("marks"))?,
-            None => crate::core::Marks::default(),
+        let marks = if let Some(bytes) = store.get(MARKS.0, MARKS.1)? {
+            borsh::from_slice(&bytes).map_err(|_| StartError::Malformed("marks"))?
+        } else {
+            // Before anybody hears of this start: the next one has to be of the same life.
+            let marks = Marks::new(rand::random());
+            let mut batch = Batch::default();
+            batch.put(MARKS.0, MARKS.1, encode(&marks));
+            store.commit(batch).await?;
+            marks
         };
         let node = Node::start(identity, Role::Server, deployment, config.node.clone()).await?;
         let mut aggregators = config.aggregators.clone();
@@ -232,11 +276,11 @@ impl Server {
     }
 
     /// Resolves with the reason when the server can no longer go on, for example when its disk failed.
-    pub async fn failed(&self) -> String {
+    pub async fn failed(&self) -> Gone {
         let mut failed = self.failed.clone();
         match failed.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            Err(_) => "its main task ended".to_owned(),
+            Ok(reason) => reason.clone().unwrap_or(Gone::Task),
+            Err(_) => Gone::Task,
         }
     }
 

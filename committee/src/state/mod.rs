@@ -55,6 +55,11 @@ pub struct State {
     recent: BTreeMap<u64, Ended>,
 }
 
+/// The part of a boot nonce that tells one state folder of a server from another.
+pub fn life_of(boot: &[u8; 32]) -> &[u8] {
+    &boot[16..]
+}
+
 impl State {
     /// Before the first entry.
     pub fn new(descriptor: Descriptor) -> Self {

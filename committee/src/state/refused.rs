@@ -22,6 +22,9 @@ pub enum Refused {
     /// Of an earlier boot of the server.
     #[error("it is of another boot of server {0}")]
     Boot(PeerId),
+    /// A server started without what it wrote down before.
+    #[error("server {0} started without the state folder that it had")]
+    Life(PeerId),
     /// A policy with too many aggregators, or unsorted.
     #[error("the policy of {0} lists its aggregators unsorted or too many")]
     Policy(PeerId),
@@ -62,6 +65,7 @@ impl Refused {
             Self::Deployment => "deployment",
             Self::NotServer(_) => "not_server",
             Self::Boot(_) => "boot",
+            Self::Life(_) => "life",
             Self::Policy(_) => "policy",
             Self::Vouch(_) => "vouch",
             Self::Header(_) => "header",

@@ -9,7 +9,7 @@ use zipnet_dcnet::statement::{Policy, Vouch};
 use crate::net::{Net, identity};
 
 fn proposals(core: &mut Core, now: u64, state: &State) -> Vec<Entry> {
-    let entries = core.react(now, state, 1, false).into_iter();
+    let entries = core.react(now, state, 1, None).into_iter();
     entries.filter_map(|a| if let Action::Propose(entry) = a { Some(entry) } else { None }).collect()
 }
 

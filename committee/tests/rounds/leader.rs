@@ -58,6 +58,21 @@ fn the_leader_dies_at_each_stage_and_the_others_go_on() {
     }
 }
 
+/// Its successor does not name it: nobody waits for a deadline.
+#[test]
+fn a_leader_that_dies_between_two_rounds_costs_none() {
+    let mut net = Net::started(26, 3, 6);
+    net.rounds(2);
+    net.until("no round is open", |n| n.stage().is_none());
+    let (round, dead) = (net.state().opened(), net.id(0));
+    net.crash(0);
+    net.within(6_000, "the next round is final", |n| n.finals() > round);
+    assert!(!net.last().servers.contains(&dead));
+    assert_eq!(net.abandoned(), Vec::<u64>::new());
+    net.restart(0);
+    net.until("it is named again", |n| n.last().servers.len() == 3);
+}
+
 #[test]
 fn followers_depose_a_leader_that_logs_nothing() {
     let mut net = Net::started(30, 3, 6);

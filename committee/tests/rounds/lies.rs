@@ -156,7 +156,7 @@ fn of_two_headers_a_server_signs_the_first_and_never_the_other() {
     assert!(one.round == two.round && one.digest() != two.digest());
     let server = &mut net.servers[1];
     let mut signs = |state: &State, header: &Header, at: u64| {
-        let actions = server.core.react(at, state, 1, false);
+        let actions = server.core.react(at, state, 1, None);
         actions.iter().any(|action| match action {
             Action::Propose(Entry::HeaderSignature(s)) => {
                 let holds = s.server.verify(zipnet_dcnet::header::DOMAIN, &header.digest(), &s.signature);

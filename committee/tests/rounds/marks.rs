@@ -1,7 +1,7 @@
 //! Crashes between any two actions (R3, R4, R10, R11): the audit of every run panics if a server signs two headers or
 //! records of one round, commits twice, or lets a partial out without its mark.
 
-use zipnet_committee::core::{Mark, Marks};
+use zipnet_committee::core::{Action, Mark, Marks};
 use zipnet_committee::state::{RECENT, Stage};
 
 use crate::net::{Faults, Net};
@@ -59,7 +59,7 @@ fn crashes_under_faults_contradict_nothing() {
 /// left, and says that it never revealed it. The author's client would send the same message again (R10).
 #[test]
 #[should_panic(expected = "left, and is denied")]
-fn a_server_that_comes_back_without_its_marks_denies_what_it_revealed() {
+fn a_server_that_comes_back_with_older_marks_denies_what_it_revealed() {
     let mut net = Net::started(79, 3, 6);
     net.rounds(3);
     let round = net.freeze(Stage::Revealing);
@@ -69,6 +69,31 @@ fn a_server_that_comes_back_without_its_marks_denies_what_it_revealed() {
     net.until("the round is abandoned", |n| n.abandoned() == [round]);
     net.restart(2);
     net.within(20_000, "it discloses", |n| n.audit.told(n.id(2), round).1.is_some());
+}
+
+/// Its state folder is lost, its key is not: it says nothing any more, and the others go on without it.
+#[test]
+fn a_server_that_comes_back_without_its_state_folder_is_kept_out() {
+    let mut net = Net::started(80, 3, 6);
+    net.rounds(3);
+    let round = net.freeze(Stage::Revealing);
+    net.until("its partial has left", |n| n.audit.told(n.id(2), round).0);
+    net.crash(2);
+    net.servers[2].marks = Marks::new([7; 16]);
+    net.until("the round is abandoned", |n| n.abandoned() == [round]);
+    net.held.clear();
+    net.hold = None;
+    net.restart(2);
+    let state = net.state().clone();
+    let said = net.servers[2].core.react(net.now, &state, 1, None);
+    assert!(matches!(said.as_slice(), [Action::Forgot]));
+    net.until("it ends", |n| !n.servers[2].up);
+    let boot = state.server(&net.id(2)).unwrap().boot;
+    let last = net.finals();
+    net.until("rounds go on", |n| n.finals() > last + 3);
+    assert_eq!(net.audit.told(net.id(2), round).1, None, "it denies nothing");
+    assert_eq!(net.state().server(&net.id(2)).unwrap().boot, boot);
+    assert!(!net.last().servers.contains(&net.id(2)));
 }
 
 #[test]

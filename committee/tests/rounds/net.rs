@@ -77,6 +77,8 @@ pub(crate) struct Net {
     pub(crate) clients: Vec<Client>,
     pub(crate) aggregators: Vec<Arc<Identity>>,
     pub(crate) leader: Option<usize>,
+    /// Who led last, and which servers have answered it since.
+    heard: (usize, BTreeSet<PeerId>),
     elect_at: u64,
     /// The log: when an entry was committed, and the entry.
     pub(crate) log: Vec<(u64, Entry)>,
@@ -166,6 +168,7 @@ impl Net {
             clients,
             aggregators,
             leader: Some(0),
+            heard: (0, BTreeSet::new()),
             elect_at: 0,
             log: Vec::new(),
             results: Vec::new(),
@@ -465,8 +468,15 @@ impl Net {
 
     fn act_server(&mut self, i: usize) {
         let leads = self.leader == Some(i);
+        if leads {
+            if self.heard.0 != i {
+                self.heard = (i, BTreeSet::new());
+            }
+            let up = self.servers.iter().filter(|s| s.up);
+            self.heard.1.extend(up.map(|s| s.core.me()));
+        }
         let s = &mut self.servers[i];
-        let actions = s.core.react(self.now, &s.state, s.applied as u64, leads);
+        let actions = s.core.react(self.now, &s.state, s.applied as u64, leads.then_some(&self.heard.1));
         for action in actions {
             let s = &mut self.servers[i];
             match &mut s.fuse {
@@ -483,6 +493,7 @@ impl Net {
                     let at = self.now + u64::from(within_ms);
                     self.collects.push(Collect { at, server: i, header: *header, digest });
                 }
+                Action::Forgot => return self.crash(i),
                 Action::StepBack => {
                     assert!(leads);
                     self.step_back(i);

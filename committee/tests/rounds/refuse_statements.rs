@@ -29,13 +29,13 @@ fn entries(net: &Net, by: &Identity, deployment: DeploymentId, boot: [u8; 32]) -
     let client = net.clients[0].identity.client_bundle();
     let vouch = Vouch { deployment, server, boot, client, session: [7; 32], digest: [8; 32] };
     let round = net.finals();
+    // Another start with the same state folder.
+    let mut again = boot;
+    again[0] ^= 1;
     vec![
         Entry::Vouch(Box::new(Signed::new(by, vouch))),
         Entry::Alive(Signed::new(by, Alive { deployment, server, boot, round })),
-        Entry::Lapse(Signed::new(
-            by,
-            Lapse { deployment, server, boot: [9; 32], bundle: by.server_bundle() },
-        )),
+        Entry::Lapse(Signed::new(by, Lapse { deployment, server, boot: again, bundle: by.server_bundle() })),
         Entry::Policy(Signed::new(by, Policy { deployment, server, aggregators: Vec::new() })),
     ]
 }
@@ -107,8 +107,13 @@ fn a_lapse_said_twice_voids_nothing_the_second_time() {
     assert_eq!(refused(net.state(), &again), Refused::Twice(one));
     // With the bundle of another node.
     let bundle = net.servers[2].identity.server_bundle();
-    let mixed = Entry::Lapse(Signed::new(&s.identity, Lapse { boot: [3; 32], bundle, ..lapse }));
+    let mixed = Entry::Lapse(Signed::new(&s.identity, Lapse { boot: [3; 32], bundle, ..lapse.clone() }));
     assert_eq!(refused(net.state(), &mixed), Refused::NotServer(net.id(2)));
+    // With another state folder than it had.
+    let mut boot = s.core.boot();
+    boot[16] ^= 1;
+    let other = Entry::Lapse(Signed::new(&s.identity, Lapse { boot, ..lapse }));
+    assert_eq!(refused(net.state(), &other), Refused::Life(one));
 }
 
 #[test]

@@ -107,8 +107,9 @@ impl Committee {
 
     /// One turn of a server, and its entries applied; milliseconds of the core, and whether it asks for aggregates.
     fn react(&mut self, s: usize) -> (f64, Option<AggregateCall>) {
+        let all = self.cores.iter().map(Core::me).collect();
         let (core, state) = (&mut self.cores[s], &self.state);
-        let (actions, ms) = timed(|| core.react(self.now, state, self.applied, s == 0));
+        let (actions, ms) = timed(|| core.react(self.now, state, self.applied, (s == 0).then_some(&all)));
         let mut call = None;
         for action in actions {
             match action {
@@ -120,7 +121,11 @@ impl Committee {
                     let without = Bitmap::new(0);
                     call = Some(AggregateCall { header_digest: digest, within_ms: 0, without });
                 }
-                Action::Propose(_) | Action::Mark(_) | Action::Campaign | Action::StepBack => {}
+                Action::Propose(_)
+                | Action::Mark(_)
+                | Action::Campaign
+                | Action::StepBack
+                | Action::Forgot => {}
             }
         }
         (ms, call)
@@ -185,17 +190,15 @@ impl Committee {
         let aggregate_bytes = encode(&aggregate).len() as u64;
         self.cores[0].collected(call.header_digest, vec![aggregate]);
         self.turns(None, &mut spent);
-        // Everybody signs the record; each signature is told.
-        let mut ends = Vec::new();
+        // Everybody signs the record; it is told when all have.
         for (s, spent) in spent.iter_mut().enumerate() {
-            ends.extend(self.state.recent().get(&round.header.round).cloned());
             *spent += self.react(s).0;
         }
-        ends.extend(self.state.recent().get(&round.header.round).cloned());
+        let end = self.state.recent().get(&round.header.round).expect("the round is final").clone();
         for one in sampled.iter_mut() {
-            client += one.ended(self.now, from, &ends);
+            client += one.ended(self.now, from, &end);
         }
-        let told: u64 = ends.iter().map(|e| encode(&Event::Ended(e.clone())).len() as u64).sum();
+        let told = encode(&Event::Ended(end.clone())).len() as u64;
         let Some(row) = row else { return };
         let servers = self.cores.len() as u64;
         let (entries, n) = (self.proposed.iter().sum::<u64>(), row.n as u64);
@@ -215,7 +218,7 @@ impl Committee {
         row.leader_in = aggregate_bytes + entries - self.proposed[0];
         row.follower_out = self.proposed[1] + n / servers * to_client;
         row.follower_in = entries;
-        row.record = ends.last().map_or(0, |e| encode(e).len() as u64);
+        row.record = encode(&end).len() as u64;
         row.roster = encode(&round.roster).len() as u64;
     }
 

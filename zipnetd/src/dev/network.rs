@@ -105,7 +105,7 @@ impl Network {
     /// Resolves with the reason when a server can no longer go on, for example when its disk failed.
     pub(super) async fn failed(&self) -> Failure {
         let (reason, n, _) = select_all(self.servers.iter().map(|server| Box::pin(server.failed()))).await;
-        failed(&format!("server {}", n + 1))(reason)
+        failed(&format!("server {}", n + 1))(reason.to_string())
     }
 
     /// Stops everything, within some seconds.
