@@ -105,7 +105,7 @@ fn ends(scene: &mut Scene, what: &str, since: Instant, why: &str) {
     until(WITHIN, &format!("the server to end: {what}"), || node.process().unwrap().ended().ok_or("it runs"));
     let took = since.elapsed().as_secs_f64();
     let log = node.process().unwrap().log();
-    let last = log.lines().rfind(|line| line.starts_with("Error: ")).unwrap_or("Error: none").to_owned();
+    let last = log.lines().rfind(|line| line.starts_with("zipnet-server: ")).unwrap_or("none").to_owned();
     assert!(last.contains(why), "it ends, but not for want of a disk: {last}\n{log}");
     scene.note(&format!("{what} | | ends after {took:.1} s"));
     holds(scene);
