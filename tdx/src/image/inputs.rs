@@ -1,0 +1,356 @@
+//! What the image is made of that is not compiled here: packages of Debian, pinned by hash and kept in a folder.
+//!
+//! A suite's mirror has the newest version of a package only. So what was fetched once is kept by its hash, and whoever needs a
+//! superseded version puts the file into the folder by hand; the hash says whether it is the right one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, io};
+
+use sha2::{Digest as _, Sha256};
+
+/// A package of Debian.
+#[derive(Debug)]
+pub struct Package {
+    /// The suite that has it.
+    pub suite: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Its architecture, as in the name of the file.
+    pub architecture: &'static str,
+    /// SHA-256 of the file, in hex.
+    pub sha256: &'static str,
+}
+
+/// The firmware: OVMF with TDX metadata, secure boot off.
+pub const FIRMWARE: Package = Package {
+    suite: "trixie",
+    name: "ovmf",
+    version: "2025.02-8+deb13u1",
+    architecture: "all",
+    sha256: "78e0d54df11fc77406cb7a0bc9a39e5bca6d1cbe06556b91d9a73491c52decdf",
+};
+/// Where the firmware is in its package.
+pub const FIRMWARE_PATH: &str = "usr/share/ovmf/OVMF.fd";
+
+/// The kernel and its modules.
+pub const KERNEL: Package = Package {
+    suite: "trixie",
+    name: "linux-image-6.12.117+deb13-cloud-amd64",
+    version: "6.12.117-1",
+    architecture: "amd64",
+    sha256: "e9893e5295d0549b8852611f12a4b8b5f6cc4b8128dcc2086b9847793b904ab7",
+};
+/// Where the kernel is in its package.
+pub const KERNEL_PATH: &str = "boot/vmlinuz-6.12.117+deb13-cloud-amd64";
+/// Where the modules are in its package.
+pub const MODULES_PATH: &str = "usr/lib/modules/6.12.117+deb13-cloud-amd64";
+
+impl Package {
+    /// The name of the file, as `apt-get download` has it.
+    pub fn file_name(&self) -> String {
+        format!("{}_{}_{}.deb", self.name, self.version.replace(':', "%3a"), self.architecture)
+    }
+}
+
+/// Why an input cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// A file or folder of ours.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// In the folder, and not what it should be.
+    #[error("{} has the SHA-256 {found}, not {wanted}: remove it, or put the right one there", path.display())]
+    WrongHash {
+        /// Which.
+        path: PathBuf,
+        /// Of the pin.
+        wanted: &'static str,
+        /// Of the file.
+        found: String,
+    },
+    /// Not in the folder, and not to be fetched.
+    #[error(
+        "the package {file} (SHA-256 {sha256}) is missing, and fetching it from Debian's suite {suite} failed: {why}. \
+         Put the file into {} (a mirror that keeps superseded versions has it), or pin a newer one in tdx/src/image/inputs.rs, \
+         which changes the measurements",
+        folder.display()
+    )]
+    Missing {
+        /// Name of the file.
+        file: String,
+        /// Of the pin.
+        sha256: &'static str,
+        /// Where it was looked for.
+        suite: &'static str,
+        /// The last words of the program that failed.
+        why: String,
+        /// Where to put it.
+        folder: PathBuf,
+    },
+    /// It is the right package, and it cannot be unpacked, or lacks the file.
+    #[error("{path} of the package {package}: {why}")]
+    Unpack {
+        /// The package.
+        package: &'static str,
+        /// The file in it.
+        path: String,
+        /// What failed.
+        why: String,
+    },
+}
+
+/// The folder with the packages.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    folder: PathBuf,
+    /// The machine's `/etc`, from which the package source is derived.
+    etc: PathBuf,
+}
+
+impl Inputs {
+    /// Packages are kept in `folder`; `etc` is `/etc`, where the machine says which mirror it uses.
+    pub fn new(folder: &Path, etc: &Path) -> Self {
+        Self { folder: folder.to_owned(), etc: etc.to_owned() }
+    }
+
+    /// Files of a package by their paths in it, from the folder, or fetched into it first.
+    ///
+    /// # Errors
+    /// If the package cannot be had, is not the one that is pinned, or lacks a file.
+    pub fn files(&self, package: &Package, paths: &[&str]) -> Result<Vec<Vec<u8>>, InputError> {
+        let deb = self.package(package)?;
+        let unpack = |path: &str, why: String| InputError::Unpack {
+            package: package.name,
+            path: path.to_owned(),
+            why,
+        };
+        let to = tempfile::tempdir_in(&self.folder).map_err(|source| self.io(&self.folder, source))?;
+        run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(to.path())).map_err(|why| unpack("all", why))?;
+        let read =
+            |path: &&str| fs::read(to.path().join(path)).map_err(|error| unpack(path, error.to_string()));
+        paths.iter().map(read).collect()
+    }
+
+    /// Where the package is, after its hash was looked at.
+    fn package(&self, package: &Package) -> Result<PathBuf, InputError> {
+        let path = self.folder.join(package.file_name());
+        fs::create_dir_all(&self.folder).map_err(|source| self.io(&self.folder, source))?;
+        // One process fetches, others wait for it: tests run side by side.
+        let lock = self.folder.join("lock");
+        let lock = fs::File::create(&lock).map_err(|source| self.io(&lock, source))?;
+        lock.lock().map_err(|source| self.io(&self.folder, source))?;
+        if !path.exists() {
+            self.fetch(package, &path)?;
+        }
+        let found = hex::encode(Sha256::digest(fs::read(&path).map_err(|source| self.io(&path, source))?));
+        if found == package.sha256 {
+            return Ok(path);
+        }
+        Err(InputError::WrongHash { path, wanted: package.sha256, found })
+    }
+
+    /// Fetches with the machine's own apt and mirror, but with folders of its own, so that nothing of the machine changes.
+    fn fetch(&self, package: &Package, to: &Path) -> Result<(), InputError> {
+        let missing = |why| InputError::Missing {
+            file: package.file_name(),
+            sha256: package.sha256,
+            suite: package.suite,
+            why,
+            folder: self.folder.clone(),
+        };
+        let temporary = tempfile::tempdir_in(&self.folder).map_err(|source| self.io(&self.folder, source))?;
+        let root = temporary.path();
+        let sources = sources(&self.etc, package.suite).map_err(missing)?;
+        for folder in
+            ["etc/sources.list.d", "etc/apt.conf.d", "etc/preferences.d", "lists/partial", "cache", "out"]
+        {
+            let folder = root.join(folder);
+            fs::create_dir_all(&folder).map_err(|source| self.io(&folder, source))?;
+        }
+        let config = root.join("apt.conf");
+        let at = |folder: &str| root.join(folder).display().to_string();
+        let settings = format!(
+            "Dir::Etc \"{}\";\nDir::State::lists \"{}\";\nDir::Cache \"{}\";\nDir::State::status \"/dev/null\";\n\
+             APT::Architecture \"amd64\";\nAPT::Architectures {{ \"amd64\"; }};\nAcquire::Languages \"none\";\n\
+             APT::Sandbox::User \"root\";\n",
+            at("etc"),
+            at("lists"),
+            at("cache")
+        );
+        for (path, text) in
+            [(config.clone(), settings), (root.join("etc/sources.list.d/pinned.sources"), sources)]
+        {
+            fs::write(&path, text).map_err(|source| self.io(&path, source))?;
+        }
+        let apt = |arguments: &[&str]| {
+            run(Command::new("apt-get")
+                .args(arguments)
+                .env("APT_CONFIG", &config)
+                .current_dir(root.join("out")))
+        };
+        apt(&["-qq", "update"]).map_err(missing)?;
+        apt(&["-qq", "download", &format!("{}={}", package.name, package.version)]).map_err(missing)?;
+        let downloaded = root.join("out").join(package.file_name());
+        fs::rename(&downloaded, to).map_err(|source| self.io(&downloaded, source))
+    }
+
+    fn io(&self, path: &Path, source: io::Error) -> InputError {
+        InputError::Io { path: path.to_owned(), source }
+    }
+}
+
+/// Another suite from the mirrors of this machine's own one: every source of the running release, its code name replaced.
+fn sources(etc: &Path, suite: &str) -> Result<String, String> {
+    let release = fs::read_to_string(etc.join("os-release")).unwrap_or_default();
+    let value = |key: &str| {
+        let line = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.map(|value| value.trim_matches('"').to_owned())
+    };
+    let (Some("debian"), Some(codename)) = (value("ID").as_deref(), value("VERSION_CODENAME")) else {
+        return Err(
+            "this machine is no Debian with a code name, so there is no mirror to take it from".to_owned()
+        );
+    };
+    let mut texts = vec![fs::read_to_string(etc.join("apt/sources.list")).unwrap_or_default()];
+    if let Ok(folder) = fs::read_dir(etc.join("apt/sources.list.d")) {
+        let mut paths: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        texts.extend(paths.iter().filter_map(|path| fs::read_to_string(path).ok()));
+    }
+    let found: Vec<Source> = texts.iter().flat_map(|text| Source::all(text)).collect();
+    let mut out = String::new();
+    for source in &found {
+        let suites: Vec<String> = source
+            .suites
+            .iter()
+            .filter_map(|its| Some(format!("{suite}{}", its.strip_prefix(&codename)?)))
+            .collect();
+        if !suites.is_empty() {
+            let suites = suites.join(" ");
+            let signed = source.signed_by.as_ref().map_or(String::new(), |by| format!("Signed-By: {by}\n"));
+            out +=
+                &format!("Types: deb\nURIs: {}\nSuites: {suites}\nComponents: main\n{signed}\n", source.uris);
+        }
+    }
+    if out.is_empty() {
+        Err(format!("no package source of this machine has the suite {codename}"))
+    } else {
+        Ok(out)
+    }
+}
+
+struct Source {
+    uris: String,
+    suites: Vec<String>,
+    signed_by: Option<String>,
+}
+
+impl Source {
+    /// Both forms of apt's sources: one line each, or a paragraph of fields.
+    fn all(text: &str) -> Vec<Self> {
+        let lines = text.lines().filter_map(Self::line);
+        lines.chain(text.split("\n\n").filter_map(Self::paragraph)).collect()
+    }
+
+    fn line(line: &str) -> Option<Self> {
+        let rest = line.strip_prefix("deb ")?.trim();
+        let (options, rest) = match rest.strip_prefix('[') {
+            Some(rest) => rest.split_once(']')?,
+            None => ("", rest),
+        };
+        let mut words = rest.split_whitespace();
+        let (uri, suite) = (words.next()?, words.next()?);
+        let signed_by = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="));
+        Some(Self {
+            uris: uri.to_owned(),
+            suites: vec![suite.to_owned()],
+            signed_by: signed_by.map(ToOwned::to_owned),
+        })
+    }
+
+    fn paragraph(text: &str) -> Option<Self> {
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        if !field("Types:")?.split_whitespace().any(|kind| kind == "deb") || field("Enabled:") == Some("no") {
+            return None;
+        }
+        Some(Self {
+            uris: field("URIs:")?.to_owned(),
+            suites: field("Suites:")?.split_whitespace().map(ToOwned::to_owned).collect(),
+            signed_by: field("Signed-By:").filter(|by| !by.is_empty()).map(ToOwned::to_owned),
+        })
+    }
+}
+
+/// Runs a program; what it says goes into the error, its last line first of all.
+pub(super) fn run(command: &mut Command) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| format!("{name} cannot be run ({error})"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no word about it");
+    Err(format!("{name}: {}", last.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn etc(os: &str, sources: &str) -> tempfile::TempDir {
+        let etc = tempfile::tempdir().unwrap();
+        fs::create_dir_all(etc.path().join("apt/sources.list.d")).unwrap();
+        fs::write(etc.path().join("os-release"), os).unwrap();
+        fs::write(etc.path().join("apt/sources.list.d/debian.sources"), sources).unwrap();
+        etc
+    }
+
+    #[test]
+    fn another_suite_comes_from_the_same_mirrors() {
+        let os = "ID=debian\nVERSION_CODENAME=bookworm\n";
+        let both = "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm bookworm-updates\nComponents: main\n\
+                    Signed-By: /key\n\nTypes: deb\nURIs: http://other\nSuites: nodistro\n";
+        let lines = "# a comment\ndeb [arch=amd64 signed-by=/k] http://security bookworm-security main\ndeb http://x y main\n";
+        let etc = etc(os, both);
+        fs::write(etc.path().join("apt/sources.list"), lines).unwrap();
+        assert_eq!(
+            sources(etc.path(), "trixie").unwrap(),
+            "Types: deb\nURIs: http://security\nSuites: trixie-security\nComponents: main\nSigned-By: /k\n\n\
+             Types: deb\nURIs: http://mirror/debian\nSuites: trixie trixie-updates\nComponents: main\nSigned-By: /key\n\n"
+        );
+    }
+
+    const NOTHING: Package =
+        Package { suite: "trixie", name: "nothing", version: "1", architecture: "all", sha256: "00" };
+
+    #[test]
+    fn what_is_missing_is_named_with_the_place_where_it_goes() {
+        for (os, why) in
+            [("ID=fedora\n", "no Debian"), ("ID=debian\nVERSION_CODENAME=sid\n", "no package source")]
+        {
+            let etc = etc(os, "");
+            let folder = tempfile::tempdir().unwrap();
+            let missing =
+                Inputs::new(folder.path(), etc.path()).files(&NOTHING, &[]).unwrap_err().to_string();
+            for part in ["nothing_1_all.deb", "SHA-256 00", why, &folder.path().display().to_string()] {
+                assert!(missing.contains(part), "{part}: {missing}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_with_another_hash_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(NOTHING.file_name()), b"x").unwrap();
+        let wrong = Inputs::new(folder.path(), Path::new("/nowhere")).files(&NOTHING, &[]).unwrap_err();
+        assert!(matches!(wrong, InputError::WrongHash { wanted: "00", .. }), "{wrong}");
+    }
+}
