@@ -48,8 +48,8 @@ while [ $# -gt 0 ]; do
   # What goes to the guest or into QEMU's options has no spaces, quotes or further options in it.
   case $option in
     --qemu | --extract) ;;
-    --bootstrap) [[ $value =~ ^[A-Za-z0-9@:.,_\[\]-]{1,3500}$ ]] || usage "$option does not take $value" ;;
-    --relay) [[ $value =~ ^https?://[A-Za-z0-9:./\[\]-]{1,255}$ ]] || usage "$option does not take $value" ;;
+    --bootstrap) [[ $value =~ ^[][A-Za-z0-9@:.,-]{1,3500}$ ]] || usage "$option does not take $value" ;;
+    --relay) [[ $value =~ ^https?://[][A-Za-z0-9:./-]{1,255}$ ]] || usage "$option does not take $value" ;;
     --memory) [[ $value =~ ^[0-9]{1,6}[MG]$ ]] || usage "$option takes a number with M or G, not $value" ;;
     --forward)
       [[ $value =~ ^(tcp|udp):([0-9]{1,5}):([0-9]{1,5})$ ]] || usage "$option takes udp:PORT:TO or tcp:PORT:TO, not $value" ;;
@@ -151,6 +151,6 @@ echo "zipnet-client: instance $instance; memory $memory, cpus $cpus" >&2
   -bios "$work/zipnet-client-ovmf.fd" -kernel "$work/zipnet-client-vmlinuz" \
   -initrd "$work/zipnet-client-initramfs.cpio.gz" -append "$command_line" \
   -netdev "user,id=net$forwards" -device virtio-net-pci,netdev=net,romfile=,disable-legacy=on,iommu_platform=on \
-  -drive "file=$work/host,format=raw,if=none,id=host,readonly=on" \
+  -drive "file=${work//,/,,}/host,format=raw,if=none,id=host,readonly=on" \
   -device virtio-blk-pci,drive=host,serial=zipnet-host,disable-legacy=on,iommu_platform=on
 exit

@@ -10,6 +10,7 @@ pub mod inputs;
 mod launcher;
 mod modules;
 mod newc;
+mod sources;
 
 pub use launcher::LauncherError;
 pub use modules::ModuleError;
