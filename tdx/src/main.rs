@@ -35,7 +35,8 @@ struct Build {
     /// The instance that the guest takes part in, pinned; it is measured. Without it the guest takes part in nothing
     #[arg(long, value_name = "NAME#ID", env = "ZIPNET_INSTANCE")]
     instance: Option<String>,
-    /// Files to add to /with in the guest; static programs among them (executable here) are started beside zipnetd
+    /// Files to add to /with in the guest; static programs among them (executable here) are started beside zipnetd, with the
+    /// lines of NAME.args as arguments
     #[arg(long, value_name = "FILE", num_args = 1..)]
     with: Vec<PathBuf>,
     /// Where to write [default: tdx-artifacts/zipnet-client/debian in the target folder's release]

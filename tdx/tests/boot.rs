@@ -15,8 +15,10 @@ fn extends(log: &str) -> Vec<(u32, Digest)> {
     let mut out = Vec::new();
     for command in log.split("SWTPM_IO_Read: length ").skip(1) {
         let lines = command.lines().skip(1).take_while(|line| line.starts_with(' ') && !line.contains(':'));
-        let bytes: Vec<u8> =
-            lines.flat_map(str::split_whitespace).map_while(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+        let bytes: Vec<u8> = lines
+            .flat_map(str::split_whitespace)
+            .map_while(|byte| u8::from_str_radix(byte, 16).ok())
+            .collect();
         out.extend(extend(&bytes));
     }
     out
@@ -55,8 +57,11 @@ fn firmware_and_kernel_extend_what_was_predicted() {
     let read = |name: &str| fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let all = extends(&String::from_utf8(read("tpm.log")).unwrap());
     let of = |registers: std::ops::RangeInclusive<u32>| -> Vec<Digest> {
-        let mut digests: Vec<Digest> =
-            all.iter().filter(|(register, _)| registers.contains(register)).map(|(_, digest)| *digest).collect();
+        let mut digests: Vec<Digest> = all
+            .iter()
+            .filter(|(register, _)| registers.contains(register))
+            .map(|(_, digest)| *digest)
+            .collect();
         // A TPM has a separator in each PCR, an RTMR one for all of them.
         let separator = sha384(&[0; 4]);
         digests.dedup_by(|next, last| *next == separator && next == last);

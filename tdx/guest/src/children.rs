@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, wait};
 
+use crate::baked::Program;
 use crate::host::Host;
 use crate::say;
 
@@ -22,7 +23,7 @@ pub(crate) const GROUP: u32 = 1000;
 const SOCKET: &str = "/run/zipnet/zipnetd.sock";
 
 /// Starts everything, and waits until the daemon ends. Says how.
-pub(crate) fn run(instance: &str, host: &Host, programs: &[String]) -> Result<String, String> {
+pub(crate) fn run(instance: &str, host: &Host, programs: &[Program]) -> Result<String, String> {
     let mut daemon = command("/sbin/zipnetd", DAEMON);
     daemon.args([
         "--instance",
@@ -54,23 +55,30 @@ pub(crate) fn run(instance: &str, host: &Host, programs: &[String]) -> Result<St
             Ok(status) if status.pid().is_some_and(|pid| pid.as_raw().cast_unsigned() == daemon) => {
                 return Ok(how(status));
             }
-            Ok(status) => say(&format!("a program has ended ({})", how(status))),
-            Err(Errno::EINTR) => {}
+            // A program that ends when its message is published: nothing of it is said, for the same reason as below.
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(format!("waiting for zipnetd: {error}")),
         }
     }
 }
 
-/// Starts the programs once the daemon listens.
-fn beside(programs: &[String]) {
+/// Starts the programs once the daemon listens. What they print is dropped: the console is the host's, and a line at the right
+/// moment tells who wrote what.
+fn beside(programs: &[Program]) {
     while !fs::exists(SOCKET).unwrap_or(false) {
         thread::sleep(Duration::from_millis(100));
     }
     for program in programs {
-        let started = command(&format!("/{program}"), PROGRAMS).env("ZIPNET_SOCKET", SOCKET).spawn();
-        match started {
-            Ok(child) => say(&format!("{program} runs as process {}", child.id())),
-            Err(error) => say(&format!("{program} does not start: {error}")),
+        let path = &program.path;
+        let mut command = command(&format!("/{path}"), PROGRAMS);
+        command
+            .args(&program.arguments)
+            .env("ZIPNET_SOCKET", SOCKET)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        match command.spawn() {
+            Ok(_) => say(&format!("{path} runs")),
+            Err(error) => say(&format!("{path} does not start: {error}")),
         }
     }
 }

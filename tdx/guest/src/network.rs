@@ -109,8 +109,8 @@ fn attempt(interface: &mut Interface, old: Option<&Lease>) -> io::Result<Option<
         }
         say(&format!("{} has {}/{}", interface.name, lease.address, lease.prefix));
     }
-    let names: String = lease.dns.iter().map(|server| format!("nameserver {server}\n")).collect();
-    fs::write("/etc/resolv.conf", names)?;
+    let names: Vec<String> = lease.dns.iter().map(|server| format!("nameserver {server}\n")).collect();
+    fs::write("/etc/resolv.conf", names.concat())?;
     Ok(Some(lease))
 }
 

@@ -1,9 +1,10 @@
 //! What is in the initial file system.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use flate2::{Compression, GzBuilder};
-use zipnet_guest::baked::{self, Baked};
+use zipnet_guest::baked::{self, Baked, Program};
 
 use super::modules::{self, ModuleError};
 use super::newc::{Archive, NewcError};
@@ -11,6 +12,11 @@ use crate::read;
 
 /// Where programs and files that were added at build time are.
 pub const WITH: &str = "with";
+
+/// What ends the name of a file that has, line by line, the arguments of the program of the name before it.
+pub const ARGUMENTS: &str = ".args";
+/// Most arguments of a program.
+pub const MAX_ARGUMENTS: usize = 64;
 
 /// A file that an agent's author adds.
 #[derive(Clone, Debug)]
@@ -52,6 +58,12 @@ pub enum ContentError {
         "the instance {0:?} is not NAME#ID with the 64 hex digits of the deployment's id: `zipnetctl status` shows it"
     )]
     Instance(String),
+    /// Probably a slip: the program has another name, or cannot be run.
+    #[error("{0} has arguments of a program that is not added: add the program, and let it be executable")]
+    ArgumentsOfNothing(String),
+    /// It could not be said in one line each.
+    #[error("{0} has to be at most {MAX_ARGUMENTS} lines of text without control characters")]
+    BadArguments(String),
     /// It would not start: there are no shared libraries and no interpreters.
     #[error("{0} is no static program for x86-64 Linux: build it for x86_64-unknown-linux-musl")]
     NotStatic(String),
@@ -83,11 +95,24 @@ pub fn initramfs(content: Content) -> Result<Vec<u8>, ContentError> {
     }
     let mut with = content.with;
     with.sort_by(|one, other| one.name.cmp(&other.name));
+    for file in &with {
+        if let Some(program) = file.name.strip_suffix(ARGUMENTS)
+            && !with.iter().any(|other| other.program && other.name == program)
+        {
+            return Err(ContentError::ArgumentsOfNothing(file.name.clone()));
+        }
+    }
+    let arguments: BTreeMap<String, Vec<String>> = with
+        .iter()
+        .filter_map(|file| Some((file.name.strip_suffix(ARGUMENTS)?.to_owned(), file)))
+        .map(|(name, file)| Ok((name, lines(file)?)))
+        .collect::<Result<_, ContentError>>()?;
     for file in with {
         let path = format!("{WITH}/{}", file.name);
         if file.program {
             archive.program(&path, static_program(&file.name, file.contents)?)?;
-            baked.programs.push(path);
+            let arguments = arguments.get(&file.name).cloned().unwrap_or_default();
+            baked.programs.push(Program { path, arguments });
         } else {
             archive.file(&path, file.contents)?;
         }
@@ -99,6 +124,15 @@ pub fn initramfs(content: Content) -> Result<Vec<u8>, ContentError> {
     archive.file("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n".into())?;
     archive.file(baked::PATH, baked.text().into())?;
     Ok(gzip(&archive.bytes()))
+}
+
+/// The lines of a file with arguments.
+fn lines(file: &With) -> Result<Vec<String>, ContentError> {
+    let bad = || ContentError::BadArguments(file.name.clone());
+    let text = std::str::from_utf8(&file.contents).map_err(|_| bad())?;
+    let lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+    let good = lines.len() <= MAX_ARGUMENTS && text.chars().all(|c| c == '\n' || !c.is_control());
+    good.then_some(lines).ok_or_else(bad)
 }
 
 /// Without the name of a file and without a time.
@@ -158,6 +192,32 @@ mod tests {
         ] {
             assert!(!is_pinned(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn arguments_belong_to_a_program_and_are_lines() {
+        // The smallest file that passes for a static program: a header without program headers.
+        let mut elf = vec![0; 64];
+        elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        elf[18] = 62;
+        let with = |name: &str, contents: &[u8], program| With {
+            name: name.to_owned(),
+            contents: contents.to_vec(),
+            program,
+        };
+        let build = |with: Vec<With>| {
+            initramfs(Content { init: elf.clone(), zipnetd: elf.clone(), with, ..Content::default() })
+        };
+        let agent = with("agent", &elf, true);
+        assert!(build(vec![with("agent.args", b"one\ntwo words\n", false), agent.clone()]).is_ok());
+        let most = "a\n".repeat(MAX_ARGUMENTS);
+        assert!(build(vec![with("agent.args", most.as_bytes(), false), agent.clone()]).is_ok());
+        for bad in [most.clone() + "a", "a\tb".to_owned(), "a\0".to_owned()] {
+            let built = build(vec![with("agent.args", bad.as_bytes(), false), agent.clone()]);
+            assert!(matches!(built, Err(ContentError::BadArguments(_))), "{bad:?}");
+        }
+        let alone = build(vec![with("other.args", b"x", false), agent]);
+        assert!(matches!(alone, Err(ContentError::ArgumentsOfNothing(_))));
     }
 
     /// The running test is linked with shared libraries.

@@ -134,7 +134,7 @@ impl Inputs {
             path: path.to_owned(),
             why,
         };
-        let to = tempfile::tempdir_in(&self.folder).map_err(|source| self.io(&self.folder, source))?;
+        let to = tempfile::tempdir_in(&self.folder).map_err(|source| io_error(&self.folder, source))?;
         run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(to.path())).map_err(|why| unpack("all", why))?;
         let read =
             |path: &&str| fs::read(to.path().join(path)).map_err(|error| unpack(path, error.to_string()));
@@ -144,15 +144,15 @@ impl Inputs {
     /// Where the package is, after its hash was looked at.
     fn package(&self, package: &Package) -> Result<PathBuf, InputError> {
         let path = self.folder.join(package.file_name());
-        fs::create_dir_all(&self.folder).map_err(|source| self.io(&self.folder, source))?;
+        fs::create_dir_all(&self.folder).map_err(|source| io_error(&self.folder, source))?;
         // One process fetches, others wait for it: tests run side by side.
         let lock = self.folder.join("lock");
-        let lock = fs::File::create(&lock).map_err(|source| self.io(&lock, source))?;
-        lock.lock().map_err(|source| self.io(&self.folder, source))?;
+        let lock = fs::File::create(&lock).map_err(|source| io_error(&lock, source))?;
+        lock.lock().map_err(|source| io_error(&self.folder, source))?;
         if !path.exists() {
             self.fetch(package, &path)?;
         }
-        let found = hex::encode(Sha256::digest(fs::read(&path).map_err(|source| self.io(&path, source))?));
+        let found = hex::encode(Sha256::digest(fs::read(&path).map_err(|source| io_error(&path, source))?));
         if found == package.sha256 {
             return Ok(path);
         }
@@ -168,29 +168,31 @@ impl Inputs {
             why,
             folder: self.folder.clone(),
         };
-        let temporary = tempfile::tempdir_in(&self.folder).map_err(|source| self.io(&self.folder, source))?;
+        let temporary =
+            tempfile::tempdir_in(&self.folder).map_err(|source| io_error(&self.folder, source))?;
         let root = temporary.path();
         let sources = sources::of(&self.etc, package.suite).map_err(missing)?;
-        for folder in
-            ["etc/sources.list.d", "etc/apt.conf.d", "etc/preferences.d", "lists/partial", "cache", "out"]
-        {
+        for folder in ["etc/sources.list.d", "etc/preferences.d", "lists/partial", "cache", "out"] {
             let folder = root.join(folder);
-            fs::create_dir_all(&folder).map_err(|source| self.io(&folder, source))?;
+            fs::create_dir_all(&folder).map_err(|source| io_error(&folder, source))?;
         }
         let config = root.join("apt.conf");
         let at = |folder: &str| root.join(folder).display().to_string();
         let settings = format!(
-            "Dir::Etc \"{}\";\nDir::State::lists \"{}\";\nDir::Cache \"{}\";\nDir::State::status \"/dev/null\";\n\
+            "Dir::Etc \"{}\";\nDir::Etc::TrustedParts \"{}\";\nDir::Etc::Parts \"{}\";\nDir::State::lists \"{}\";\nDir::Cache \"{}\";\nDir::State::status \"/dev/null\";\n\
              APT::Architecture \"amd64\";\nAPT::Architectures {{ \"amd64\"; }};\nAcquire::Languages \"none\";\n\
              APT::Sandbox::User \"root\";\n",
             at("etc"),
+            // Keys, and how the machine reaches its mirror.
+            self.etc.join("apt/trusted.gpg.d").display(),
+            self.etc.join("apt/apt.conf.d").display(),
             at("lists"),
             at("cache")
         );
         for (path, text) in
             [(config.clone(), settings), (root.join("etc/sources.list.d/pinned.sources"), sources)]
         {
-            fs::write(&path, text).map_err(|source| self.io(&path, source))?;
+            fs::write(&path, text).map_err(|source| io_error(&path, source))?;
         }
         let apt = |arguments: &[&str]| {
             run(Command::new("apt-get")
@@ -201,12 +203,12 @@ impl Inputs {
         apt(&["-qq", "update"]).map_err(missing)?;
         apt(&["-qq", "download", &format!("{}={}", package.name, package.version)]).map_err(missing)?;
         let downloaded = root.join("out").join(package.file_name());
-        fs::rename(&downloaded, to).map_err(|source| self.io(&downloaded, source))
+        fs::rename(&downloaded, to).map_err(|source| io_error(&downloaded, source))
     }
+}
 
-    fn io(&self, path: &Path, source: io::Error) -> InputError {
-        InputError::Io { path: path.to_owned(), source }
-    }
+fn io_error(path: &Path, source: io::Error) -> InputError {
+    InputError::Io { path: path.to_owned(), source }
 }
 
 /// Runs a program; what it says goes into the error, its last line first of all.

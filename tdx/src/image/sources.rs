@@ -32,8 +32,8 @@ pub(super) fn of(etc: &Path, suite: &str) -> Result<String, String> {
         if !suites.is_empty() {
             let suites = suites.join(" ");
             let signed = source.signed_by.as_ref().map_or(String::new(), |by| format!("Signed-By: {by}\n"));
-            out +=
-                &format!("Types: deb\nURIs: {}\nSuites: {suites}\nComponents: main\n{signed}\n", source.uris);
+            let head = format!("Types: deb\nURIs: {}\nSuites: {suites}\n", source.uris);
+            out.extend([head.as_str(), "Components: main\n", &signed, "\n"]);
         }
     }
     if out.is_empty() {

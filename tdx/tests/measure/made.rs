@@ -60,7 +60,7 @@ pub(crate) fn kernel() -> Vec<u8> {
         put(0x58 + 160 + 40 * number + 16, &size.to_le_bytes());
         put(0x58 + 160 + 40 * number + 20, &start.to_le_bytes());
     }
-    out.extend((0..64 + 32 + 16).map(|at| at as u8));
+    out.extend(0..64 + 32 + 16_u8);
     out.extend([0xbb; 8]);
     out
 }
