@@ -140,7 +140,7 @@ WARNING
   protection=(-accel tcg,thread=multi -cpu Nehalem)
 else
   machine+=,kernel-irqchip=split,confidential-guest-support=tdx
-  protection=(-accel kvm -cpu host -object
+  protection=(-accel kvm -cpu host,pmu=off -object
     "{\"qom-type\":\"tdx-guest\",\"id\":\"tdx\",\"quote-generation-socket\":{\"type\":\"vsock\",\"cid\":\"${qgs%:*}\",\"port\":\"${qgs#*:}\"}}")
 fi
 echo "zipnet-client: instance $instance; memory $memory, cpus $cpus" >&2
