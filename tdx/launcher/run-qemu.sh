@@ -145,6 +145,10 @@ else
 fi
 echo "zipnet-client: instance $instance; memory $memory, cpus $cpus" >&2
 
+# Whoever ends this script ends the guest.
+guest=
+trap 'kill "$guest" 2>/dev/null || true' HUP INT TERM
+
 # Devices have no option ROMs (romfile=): those would be measured into RTMR1.
 "$qemu" -nodefaults -no-user-config -no-reboot -display none -serial stdio -monitor none \
   -machine "$machine" "${protection[@]}" -m "$memory" -smp "$cpus" \
@@ -152,5 +156,13 @@ echo "zipnet-client: instance $instance; memory $memory, cpus $cpus" >&2
   -initrd "$work/zipnet-client-initramfs.cpio.gz" -append "$command_line" \
   -netdev "user,id=net$forwards" -device virtio-net-pci,netdev=net,romfile=,disable-legacy=on,iommu_platform=on \
   -drive "file=${work//,/,,}/host,format=raw,if=none,id=host,readonly=on" \
-  -device virtio-blk-pci,drive=host,serial=zipnet-host,disable-legacy=on,iommu_platform=on
-exit
+  -device virtio-blk-pci,drive=host,serial=zipnet-host,disable-legacy=on,iommu_platform=on </dev/null &
+guest=$!
+# A signal ends the wait only.
+code=0
+wait "$guest" || code=$?
+while kill -0 "$guest" 2>/dev/null; do
+  code=0
+  wait "$guest" || code=$?
+done
+exit $code

@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use zipnet_tdx::image::artifacts::{self, Parts};
 
@@ -47,15 +49,19 @@ impl Place {
     }
 
     pub(crate) fn run(&self, options: &[&str]) -> Output {
+        self.command(options).output().unwrap()
+    }
+
+    pub(crate) fn command(&self, options: &[&str]) -> Command {
         let temporary = self.path("tmp");
         fs::create_dir_all(&temporary).unwrap();
-        Command::new("bash")
+        let mut command = Command::new("bash");
+        command
             .arg(self.path("zipnet-client-run-qemu.sh"))
             .args(["--qemu", self.path("qemu").to_str().unwrap()])
             .args(options)
-            .env("TMPDIR", temporary)
-            .output()
-            .unwrap()
+            .env("TMPDIR", temporary);
+        command
     }
 }
 
@@ -133,4 +139,26 @@ fn it_says_what_the_host_lacks() {
     // Emulation takes any version.
     place.qemu("7.2.22", "");
     assert!(place.run(&["--check", "--emulate"]).status.success());
+}
+
+/// A guest that nobody sees any more would go on sending.
+#[test]
+fn whoever_ends_it_ends_the_guest() {
+    let place = Place::new();
+    let text = "#!/bin/sh\ncase $1 in\n--version) echo 'QEMU emulator version 10.1.0' ;;\n\
+                *) echo $$ >\"$TMPDIR/pid\"; mv \"$TMPDIR/pid\" \"$TMPDIR/../pid\"; exec sleep 1000 ;;\nesac\n";
+    fs::write(place.path("qemu"), text).unwrap();
+    let mut launcher = place.command(&["--emulate"]).stderr(Stdio::null()).spawn().unwrap();
+    let pid = loop {
+        if let Ok(pid) = fs::read_to_string(place.path("pid")) {
+            break pid.trim().to_owned();
+        }
+        assert!(launcher.try_wait().unwrap().is_none(), "it ended before it started the guest");
+        thread::sleep(Duration::from_millis(20));
+    };
+    assert!(Command::new("kill").arg(launcher.id().to_string()).status().unwrap().success());
+    // 128 + SIGTERM: how QEMU's stand-in ended.
+    assert_eq!(launcher.wait().unwrap().code(), Some(143));
+    assert!(!Path::new("/proc").join(&pid).exists(), "the guest runs on");
+    assert_eq!(fs::read_dir(place.path("tmp")).unwrap().count(), 0);
 }
