@@ -80,6 +80,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn build(arguments: Build) -> anyhow::Result<()> {
+    // A variable that is empty counts as not set.
+    let instance = arguments.instance.filter(|instance| !instance.is_empty());
     let workspace = workspace()?;
     let target =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), |dir| workspace.join(dir));
@@ -98,7 +100,7 @@ fn build(arguments: Build) -> anyhow::Result<()> {
     let mut files = inputs.files(&KERNEL, &paths)?.into_iter();
     let kernel = files.next().context("the kernel's package has no kernel")?;
     let content = Content {
-        instance: arguments.instance.clone(),
+        instance: instance.clone(),
         init: match &arguments.init {
             Some(path) => read(path)?,
             None => compile.init()?,
@@ -110,12 +112,8 @@ fn build(arguments: Build) -> anyhow::Result<()> {
         modules: modules.iter().map(|(name, _)| *name).zip(files).collect(),
         with,
     };
-    let parts = Parts {
-        instance: arguments.instance,
-        firmware: firmware.remove(0),
-        kernel,
-        initramfs: content::initramfs(content)?,
-    };
+    let parts =
+        Parts { instance, firmware: firmware.remove(0), kernel, initramfs: content::initramfs(content)? };
     let measured = artifacts::write(&parts, &out)?;
     show(&measured);
     println!("in      {}", out.display());

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
+use nix::sys::prctl::set_no_new_privs;
 use nix::sys::reboot::{RebootMode, reboot, set_cad_enabled};
 
 use crate::baked::{self, Baked};
@@ -79,7 +80,7 @@ fn file_system(kind: &str, at: &str, options: &str) -> Result<(), String> {
     mount(Some(kind), at, Some(kind), flags, Some(options)).map_err(|error| format!("mounting {at}: {error}"))
 }
 
-/// What a host could do with the console, and programs with the kernel's pointers and log.
+/// What a host could do with the console, and programs with the kernel's pointers, its log, and set-user-id bits.
 fn harden() {
     let settings = [
         ("/proc/sys/kernel/sysrq", "0"),
@@ -93,6 +94,10 @@ fn harden() {
         if let Err(error) = fs::write(path, value) {
             say(&format!("{path} is not set: {error}"));
         }
+    }
+    // Everything that is started from here inherits it.
+    if let Err(error) = set_no_new_privs() {
+        say(&format!("programs could still gain rights: {error}"));
     }
     if let Err(error) = set_cad_enabled(false) {
         say(&format!("the keyboard can still restart the guest: {error}"));

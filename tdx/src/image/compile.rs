@@ -29,6 +29,9 @@ pub enum CompileError {
          (Debian's package musl-tools)"
     )]
     Failed(&'static str),
+    /// It could not be handed to the compilers in one piece.
+    #[error("{} has a space, a quote or a backslash in it, which the compilers' options cannot carry: use another folder", .0.display())]
+    Folder(PathBuf),
     /// Cargo itself, or what it made.
     #[error("{}: {source}", path.display())]
     Io {
@@ -57,6 +60,12 @@ impl Compile {
     }
 
     fn cargo(&self, program: &'static str, arguments: &[&str]) -> Result<Vec<u8>, CompileError> {
+        let odd = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '\\');
+        if let Some((folder, _)) =
+            self.renamed().iter().find(|(folder, _)| folder.to_string_lossy().contains(odd))
+        {
+            return Err(CompileError::Folder(folder.to_path_buf()));
+        }
         let mut cargo = Command::new("cargo");
         cargo.args(["build", "--release", "--locked", "--target", TARGET]).args(arguments);
         // A RUSTFLAGS variable would replace the flags of .cargo/config.toml; these are added to them.
@@ -99,5 +108,18 @@ impl Compile {
     /// Paths that would show, and what stands for them. The last one that fits holds, so the widest come first.
     fn renamed(&self) -> [(&Path, &'static str); 3] {
         [(&self.cargo_home, "/cargo"), (&self.workspace, "/zipnet"), (&self.target, "/zipnet/target")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_options_cannot_carry_are_refused() {
+        for odd in ["/a b", "/a\"b", "/a'b", "/a\\b"] {
+            let compile = Compile { workspace: odd.into(), target: "/t".into(), cargo_home: "/c".into() };
+            assert!(matches!(compile.init(), Err(CompileError::Folder(folder)) if folder == Path::new(odd)));
+        }
     }
 }

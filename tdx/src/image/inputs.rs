@@ -4,7 +4,7 @@
 //! superseded version puts the file into the folder by hand; the hash says whether it is the right one.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::{fs, io};
 
 use sha2::{Digest as _, Sha256};
@@ -135,7 +135,7 @@ impl Inputs {
             why,
         };
         let to = tempfile::tempdir_in(&self.folder).map_err(|source| io_error(&self.folder, source))?;
-        run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(to.path())).map_err(|why| unpack("all", why))?;
+        take_out(&deb, to.path(), paths).map_err(|why| unpack("all that is needed", why))?;
         let read =
             |path: &&str| fs::read(to.path().join(path)).map_err(|error| unpack(path, error.to_string()));
         paths.iter().map(read).collect()
@@ -209,6 +209,22 @@ impl Inputs {
 
 fn io_error(path: &Path, source: io::Error) -> InputError {
     InputError::Io { path: path.to_owned(), source }
+}
+
+/// Unpacks some of a package's files: a kernel's package has thousands.
+fn take_out(deb: &Path, to: &Path, paths: &[&str]) -> Result<(), String> {
+    let mut unpacking = Command::new("dpkg-deb")
+        .arg("--fsys-tarfile")
+        .arg(deb)
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("dpkg-deb cannot be run ({error})"))?;
+    let archive = unpacking.stdout.take().expect("invariant: piped above");
+    let paths = paths.iter().map(|path| format!("./{path}"));
+    let taken = run(Command::new("tar").arg("-xC").arg(to).args(paths).stdin(archive));
+    let unpacked = unpacking.wait().map_err(|error| format!("dpkg-deb: {error}"))?;
+    taken?;
+    if unpacked.success() { Ok(()) } else { Err("dpkg-deb cannot read it".to_owned()) }
 }
 
 /// Runs a program; what it says goes into the error, its last line first of all.

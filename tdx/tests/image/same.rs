@@ -79,7 +79,7 @@ fn build(folder: &Path) -> PathBuf {
 fn two_folders_give_the_same_image() {
     let place = tempfile::tempdir().unwrap();
     let one = build(&place.path().join("one"));
-    let two = build(&place.path().join("another folder/of another length"));
+    let two = build(&place.path().join("another/of-another-length"));
     let mut names: Vec<String> =
         fs::read_dir(&one).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
