@@ -93,6 +93,7 @@ fn every_test_that_the_docs_name_exists() {
         "zipnetd",
         "zipnetctl",
         "proto",
+        "tdx",
         "tests",
         "fuzz",
     ] {
@@ -108,6 +109,8 @@ fn every_test_that_the_docs_name_exists() {
         ("reference/servers.md", false),
         ("reference/exit-codes.md", false),
         ("reference/systemd.md", false),
+        ("tdx/publishers.md", false),
+        ("tdx/measurements.md", false),
     ] {
         let text = fs::read_to_string(root.join("docs").join(page)).unwrap();
         for line in text.lines().filter(|line| !tables || line.starts_with('|')) {

@@ -1,0 +1,96 @@
+//! What the measured image says: `etc/zipnet/guest.conf`, written by the builder and read by the guest.
+
+/// Where it is in the image.
+pub const PATH: &str = "etc/zipnet/guest.conf";
+
+/// What was decided when the image was built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Baked {
+    /// The instance with its deployment id, `NAME#ID`; an image without one takes part in nothing.
+    pub instance: Option<String>,
+    /// Kernel modules as paths in the image, in the order of loading.
+    pub modules: Vec<String>,
+    /// Programs that run beside the daemon.
+    pub programs: Vec<Program>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Its path in the image.
+    pub path: String,
+    /// What it is called with. No secret belongs here: the image is public.
+    pub arguments: Vec<String>,
+}
+
+/// Why the text is not such a file. The image is measured, so this is a fault of the builder.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {0} of {PATH} is not understood: the image was built by another version")]
+pub struct BakedError(pub usize);
+
+impl Baked {
+    /// One line for each value.
+    pub fn text(&self) -> String {
+        let instance = self.instance.iter().map(|instance| format!("instance {instance}\n"));
+        let modules = self.modules.iter().map(|module| format!("module {module}\n"));
+        let programs = self.programs.iter().map(|program| {
+            let arguments = program.arguments.iter().map(|argument| format!("argument {argument}\n"));
+            format!("program {}\n{}", program.path, arguments.collect::<String>())
+        });
+        instance.chain(modules).chain(programs).collect()
+    }
+
+    /// The inverse of [`text`](Self::text).
+    ///
+    /// # Errors
+    /// For anything else.
+    pub fn parse(text: &str) -> Result<Self, BakedError> {
+        let mut baked = Self::default();
+        for (number, line) in (1..).zip(text.lines()) {
+            match line.split_once(' ') {
+                Some(("instance", name)) if baked.instance.is_none() => {
+                    baked.instance = Some(name.to_owned());
+                }
+                Some(("module", path)) => baked.modules.push(path.to_owned()),
+                Some(("program", path)) => {
+                    baked.programs.push(Program { path: path.to_owned(), arguments: Vec::new() });
+                }
+                Some(("argument", text)) => {
+                    baked.programs.last_mut().ok_or(BakedError(number))?.arguments.push(text.to_owned());
+                }
+                _ => return Err(BakedError(number)),
+            }
+        }
+        Ok(baked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let baked = Baked {
+            instance: Some("acme.mainnet#00ff".to_owned()),
+            modules: vec!["lib/a.ko".to_owned(), "lib/b.ko".to_owned()],
+            programs: vec![
+                Program {
+                    path: "with/agent".to_owned(),
+                    arguments: vec!["two words".to_owned(), String::new()],
+                },
+                Program { path: "with/other".to_owned(), arguments: Vec::new() },
+            ],
+        };
+        assert_eq!(Baked::parse(&baked.text()), Ok(baked));
+        assert_eq!(Baked::parse(""), Ok(Baked::default()));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        assert_eq!(Baked::parse("module a\nshell /bin/sh\n"), Err(BakedError(2)));
+        assert_eq!(Baked::parse("instance a\ninstance b\n"), Err(BakedError(2)));
+        assert_eq!(Baked::parse("argument a\nprogram b\n"), Err(BakedError(1)));
+        assert_eq!(Baked::parse("module\n"), Err(BakedError(1)));
+    }
+}

@@ -1,0 +1,151 @@
+//! What happens, in order, from the kernel's hand-over to the end of the guest.
+
+use std::ffi::CStr;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::PathBuf;
+
+use nix::kmod::{ModuleInitFlags, finit_module};
+use nix::mount::{MsFlags, mount};
+use nix::sys::prctl::set_no_new_privs;
+use nix::sys::reboot::{RebootMode, reboot, set_cad_enabled};
+
+use crate::baked::{self, Baked};
+use crate::host::{self, Host};
+use crate::{children, network, say};
+
+/// The serial number of the host's disk, as `-device virtio-blk-pci,serial=` gives it.
+const HOST_DISK: &str = "zipnet-host";
+/// Where quotes are asked for, once the kernel's modules are there and the platform is a TDX one.
+const QUOTES: &str = "/sys/kernel/config/tsm/report";
+
+/// A file system to mount: kind, where, options, mode of the folder.
+const MOUNTS: [(&str, &str, &str); 6] = [
+    ("proc", "/proc", "hidepid=invisible"),
+    ("sysfs", "/sys", ""),
+    ("devtmpfs", "/dev", "mode=0755"),
+    ("tmpfs", "/run", "mode=0755,size=16m"),
+    ("tmpfs", "/tmp", "mode=1777,size=16m"),
+    // The queue. In memory only: what a host's disk may see of it has to be sealed first.
+    ("tmpfs", "/var/lib/zipnet", "mode=0700,size=40%"),
+];
+
+/// Runs the guest; comes back only if the kernel does not switch off. Then the first process ends, and `panic=-1` ends the guest.
+pub fn run() {
+    let why = match guest() {
+        Ok(code) => format!("zipnetd has ended ({code}): the guest ends with it"),
+        Err(error) => format!("the guest cannot go on: {error}"),
+    };
+    say(&why);
+    nix::unistd::sync();
+    let Err(error) = reboot(RebootMode::RB_POWER_OFF);
+    say(&format!("switching off failed: {error}"));
+}
+
+fn guest() -> Result<String, String> {
+    for (kind, at, options) in MOUNTS {
+        file_system(kind, at, options)?;
+    }
+    harden();
+    let text = fs::read_to_string(format!("/{}", baked::PATH))
+        .map_err(|error| format!("{}: {error}", baked::PATH))?;
+    let baked = Baked::parse(&text).map_err(|error| error.to_string())?;
+    for path in &baked.modules {
+        // Outside of TDX its module finds no device; without disk or network the next steps say so.
+        if let Err(error) = load(path) {
+            say(&format!("{path} was not loaded: {error}"));
+        }
+    }
+    quotes();
+    let Some(instance) = &baked.instance else {
+        return Err("this image names no deployment; build one with --instance NAME#ID".to_owned());
+    };
+    let host = match host_disk()? {
+        Some(disk) => Host::parse(&disk).map_err(|error| format!("the host's disk is refused: {error}"))?,
+        None => Host::default(),
+    };
+    network::start()?;
+    for folder in ["/var/lib/zipnet", "/run/zipnet"] {
+        own(folder)?;
+    }
+    say(&format!("up; instance {instance}; no sealed storage: identity and queue last as long as this run"));
+    children::run(instance, &host, &baked.programs)
+}
+
+fn file_system(kind: &str, at: &str, options: &str) -> Result<(), String> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    // Devices only where they belong.
+    let flags = if kind == "devtmpfs" { flags } else { flags | MsFlags::MS_NODEV };
+    mount(Some(kind), at, Some(kind), flags, Some(options)).map_err(|error| format!("mounting {at}: {error}"))
+}
+
+/// What a host could do with the console, and programs with the kernel's pointers, its log, and set-user-id bits.
+fn harden() {
+    let settings = [
+        ("/proc/sys/kernel/sysrq", "0"),
+        ("/proc/sys/kernel/kptr_restrict", "2"),
+        ("/proc/sys/kernel/dmesg_restrict", "1"),
+        ("/proc/sys/kernel/unprivileged_bpf_disabled", "1"),
+        ("/proc/sys/kernel/kexec_load_disabled", "1"),
+        ("/proc/sys/kernel/core_pattern", ""),
+    ];
+    for (path, value) in settings {
+        if let Err(error) = fs::write(path, value) {
+            say(&format!("{path} is not set: {error}"));
+        }
+    }
+    // Everything that is started from here inherits it.
+    if let Err(error) = set_no_new_privs() {
+        say(&format!("programs could still gain rights: {error}"));
+    }
+    if let Err(error) = set_cad_enabled(false) {
+        say(&format!("the keyboard can still restart the guest: {error}"));
+    }
+}
+
+fn load(path: &str) -> Result<(), String> {
+    const NO_PARAMETERS: &CStr = c"";
+    let file = File::open(format!("/{path}")).map_err(|error| error.to_string())?;
+    finit_module(file, NO_PARAMETERS, ModuleInitFlags::empty()).map_err(|error| error.to_string())
+}
+
+fn quotes() {
+    let mounted = file_system("configfs", "/sys/kernel/config", "");
+    if mounted.is_ok() && fs::exists(QUOTES).unwrap_or(false) && fs::exists("/dev/tdx_guest").unwrap_or(false)
+    {
+        say("this is a TDX guest: the platform makes quotes");
+    } else {
+        say(
+            "THIS IS NO TDX GUEST: the host reads everything, and no committee that asks for a quote admits it",
+        );
+    }
+}
+
+/// The first bytes of the host's disk, if there is one.
+fn host_disk() -> Result<Option<Vec<u8>>, String> {
+    let Some(device) = disk(HOST_DISK) else { return Ok(None) };
+    let failed = |error: std::io::Error| format!("the host's disk cannot be read: {error}");
+    let mut bytes = Vec::with_capacity(host::SIZE);
+    File::open(device).map_err(failed)?.take(host::SIZE as u64).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(Some(bytes))
+}
+
+/// The disk with a serial number.
+fn disk(serial: &str) -> Option<PathBuf> {
+    let mut all: Vec<PathBuf> =
+        fs::read_dir("/sys/block").ok()?.flatten().map(|entry| entry.path()).collect();
+    all.sort();
+    let found = all
+        .iter()
+        .find(|path| fs::read_to_string(path.join("serial")).is_ok_and(|its| its.trim() == serial))?;
+    Some(PathBuf::from("/dev").join(found.file_name()?))
+}
+
+/// A folder of the daemon's, which programs beside it may enter.
+fn own(folder: &str) -> Result<(), String> {
+    let done = fs::create_dir_all(folder)
+        .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o750)))
+        .and_then(|()| chown(folder, Some(children::DAEMON), Some(children::GROUP)));
+    done.map_err(|error| format!("{folder}: {error}"))
+}

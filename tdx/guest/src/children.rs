@@ -1,0 +1,98 @@
+//! The daemon, and the programs that an agent's author added to the image.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::wait::{WaitStatus, wait};
+
+use crate::baked::Program;
+use crate::host::Host;
+use crate::say;
+
+/// The daemon's user.
+pub(crate) const DAEMON: u32 = 1000;
+/// The user of the programs beside it, which is not the daemon's: they reach its socket and not its memory or its files.
+pub(crate) const PROGRAMS: u32 = 1001;
+/// The group of both, whose members may use the socket.
+pub(crate) const GROUP: u32 = 1000;
+
+const SOCKET: &str = "/run/zipnet/zipnetd.sock";
+
+/// Starts everything, and waits until the daemon ends. Says how.
+pub(crate) fn run(instance: &str, host: &Host, programs: &[Program]) -> Result<String, String> {
+    let mut daemon = command("/sbin/zipnetd", DAEMON);
+    daemon.args([
+        "--instance",
+        instance,
+        "--state-dir",
+        "/var/lib/zipnet",
+        "--socket",
+        SOCKET,
+        "--log",
+        "info",
+    ]);
+    if let Some(bootstrap) = &host.bootstrap {
+        daemon.args(["--bootstrap", bootstrap]);
+    }
+    if let Some(relay) = &host.relay {
+        daemon.args(["--relay", relay]);
+    }
+    if let Some(cadence) = host.cadence {
+        daemon.args(["--cadence", &cadence.to_string()]);
+    }
+    let daemon = daemon.spawn().map_err(|error| format!("zipnetd does not start: {error}"))?.id();
+    let programs = programs.to_vec();
+    if !programs.is_empty() {
+        thread::spawn(move || beside(&programs));
+    }
+    // The first process inherits all others: whoever ends is taken note of here.
+    loop {
+        match wait() {
+            Ok(status) if status.pid().is_some_and(|pid| pid.as_raw().cast_unsigned() == daemon) => {
+                return Ok(how(status));
+            }
+            // A program that ends when its message is published: nothing of it is said, for the same reason as below.
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(format!("waiting for zipnetd: {error}")),
+        }
+    }
+}
+
+/// Starts the programs once the daemon listens. What they print is dropped: the console is the host's, and a line at the right
+/// moment tells who wrote what.
+fn beside(programs: &[Program]) {
+    while !fs::exists(SOCKET).unwrap_or(false) {
+        thread::sleep(Duration::from_millis(100));
+    }
+    for program in programs {
+        let path = &program.path;
+        let mut command = command(&format!("/{path}"), PROGRAMS);
+        command
+            .args(&program.arguments)
+            .env("ZIPNET_SOCKET", SOCKET)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        match command.spawn() {
+            Ok(_) => say(&format!("{path} runs")),
+            Err(error) => say(&format!("{path} does not start: {error}")),
+        }
+    }
+}
+
+fn command(path: &str, user: u32) -> Command {
+    let mut command = Command::new(path);
+    command.env_clear().current_dir("/").stdin(Stdio::null()).uid(user).gid(GROUP);
+    command
+}
+
+fn how(status: WaitStatus) -> String {
+    match status {
+        WaitStatus::Exited(_, code) => format!("code {code}"),
+        WaitStatus::Signaled(_, signal, _) => format!("{signal}"),
+        other => format!("{other:?}"),
+    }
+}

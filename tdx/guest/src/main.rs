@@ -1,0 +1,5 @@
+//! `/init` of the guest.
+
+fn main() {
+    zipnet_guest::run();
+}
