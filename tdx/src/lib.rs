@@ -1,0 +1,10 @@
+//! Attestation by Intel TDX: quotes (make them, verify them against a policy) and the sealed identity.
+//!
+//! What a quote of zipnet says, what stays open, and how an operator works with it: `docs/tdx/`. Time and randomness come
+//! in as parameters here; nothing reads the network.
+#![forbid(unsafe_code)]
+
+pub mod quote;
+#[cfg(test)]
+mod testing;
+pub mod verify;
