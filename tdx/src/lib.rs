@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod quote;
+pub mod seal;
 #[cfg(test)]
 mod testing;
 pub mod verify;
