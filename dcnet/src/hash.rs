@@ -69,6 +69,8 @@ impl Use {
     pub const SEAL_CHALLENGE: Self = Self("zn1 seal nonce");
     /// Digest of what a guest asks of a key broker.
     pub const SEAL_REQUEST: Self = Self("zn1 seal request");
+    /// Proof that a key broker wrote its state.
+    pub const SEAL_STATE: Self = Self("zn1 seal state");
     /// Key of a key broker's answer.
     pub const SEAL_BOX: Self = Self("zn1 seal box");
 

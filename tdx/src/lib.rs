@@ -4,6 +4,7 @@
 //! in as parameters here; nothing reads the network.
 #![forbid(unsafe_code)]
 
+mod frame;
 pub mod quote;
 pub mod seal;
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The quote helper: a small process of root's makes quotes for the daemon, which has no privileges. It takes one request
 //! over a stream, in our formats only, and answers once. Whom it answers is decided by who may open its socket.
-//!
 //! Both ways: length `u32`, little-endian, then borsh.
 
 use std::io::{self, Read, Write};
@@ -12,6 +11,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::source::bounded;
 use super::{MAX_QUOTE_BYTES, QuoteSource, ReportData, SourceError};
+use crate::frame;
 
 /// Where the helper's unit listens.
 pub const SOCKET: &str = "/run/zipnet/quote.sock";
@@ -34,14 +34,14 @@ enum Answer {
 /// # Errors
 /// When the caller goes away or sends something else than a request.
 pub fn serve(stream: &mut (impl Read + Write), source: &dyn QuoteSource) -> io::Result<()> {
-    let request = read(stream, MAX_REQUEST_BYTES)?;
+    let request = frame::read(stream, MAX_REQUEST_BYTES)?;
     let data: ReportData = borsh::from_slice(&request)?;
     let answer = match source.quote(&data).and_then(bounded) {
         Ok(quote) => Answer::Quote(quote),
         Err(SourceError::Busy) => Answer::Busy,
         Err(e) => Answer::Failed(e.to_string().chars().take(1000).collect()),
     };
-    write(stream, &zipnet_dcnet::signed::encode(&answer))
+    frame::write(stream, &zipnet_dcnet::signed::encode(&answer))
 }
 
 /// Quotes from a helper, the daemon's side.
@@ -60,8 +60,8 @@ impl Helper {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        write(&mut stream, &zipnet_dcnet::signed::encode(data))?;
-        borsh::from_slice(&read(&mut stream, MAX_ANSWER_BYTES)?)
+        frame::write(&mut stream, &zipnet_dcnet::signed::encode(data))?;
+        borsh::from_slice(&frame::read(&mut stream, MAX_ANSWER_BYTES)?)
     }
 }
 
@@ -78,24 +78,4 @@ impl QuoteSource for Helper {
             }),
         }
     }
-}
-
-fn read(stream: &mut impl Read, limit: usize) -> io::Result<Vec<u8>> {
-    let mut len = [0; 4];
-    stream.read_exact(&mut len)?;
-    let len = u32::from_le_bytes(len) as usize;
-    if len > limit {
-        let problem = format!("a message of {len} bytes, at most {limit} are allowed");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
-    }
-    let mut out = vec![0; len];
-    stream.read_exact(&mut out)?;
-    Ok(out)
-}
-
-fn write(stream: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-    stream.write_all(&len.to_le_bytes())?;
-    stream.write_all(bytes)?;
-    stream.flush()
 }

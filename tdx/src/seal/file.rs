@@ -99,7 +99,8 @@ impl SealedIdentity {
         }
         let grant = provider.create()?;
         let header = Header { provider: provider.provider(), key_id: grant.key_id, generation: 1 };
-        self.write(&envelope::seal(&header, &grant.kek, seed, nonce))?;
+        let sealed = envelope::seal(&header, &grant.kek, seed, nonce);
+        replace(&self.path, &sealed).map_err(|source| self.failed(source))?;
         Ok(header)
     }
 
@@ -135,7 +136,8 @@ impl SealedIdentity {
         let generation =
             old.generation.checked_add(1).ok_or_else(|| SealError::Generations(self.path.clone()))?;
         let header = Header { generation, ..old };
-        self.write(&envelope::seal(&header, &grant.kek, seed, nonce))?;
+        let sealed = envelope::seal(&header, &grant.kek, seed, nonce);
+        replace(&self.path, &sealed).map_err(|source| self.failed(source))?;
         self.open(provider)?;
         Ok(header)
     }
@@ -151,21 +153,6 @@ impl SealedIdentity {
         }
     }
 
-    /// At no moment is there half an identity: a temporary file, synced, takes the place of the old one.
-    fn write(&self, bytes: &[u8]) -> Result<(), SealError> {
-        let mut temporary = self.path.clone().into_os_string();
-        temporary.push(".new");
-        let write = || {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &self.path)?;
-            sync_parent(&self.path)
-        };
-        write().map_err(|source| self.failed(source))
-    }
-
     fn failed(&self, source: io::Error) -> SealError {
         SealError::Io { path: self.path.clone(), source }
     }
@@ -173,6 +160,17 @@ impl SealedIdentity {
     fn envelope(&self, source: EnvelopeError) -> SealError {
         SealError::Envelope { path: self.path.clone(), source }
     }
+}
+
+/// Writes a file so that at no moment there is half of it: a temporary one, synced, takes its place.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = path.to_owned().into_os_string();
+    temporary.push(".new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    sync_parent(path)
 }
 
 /// Makes a new name durable.

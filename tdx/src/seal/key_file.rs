@@ -59,21 +59,7 @@ impl KeyFile {
         if !insecure {
             return Err(KeyFileError::NotAskedFor);
         }
-        let failed = |source| KeyFileError::Io { path: path.to_owned(), source };
-        let mut file = fs::File::open(path).map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(KeyFileError::Mode { path: path.to_owned(), mode });
-        }
-        let mut bytes = Zeroizing::new([0; 32]);
-        let length = || KeyFileError::Length(path.to_owned());
-        file.read_exact(&mut *bytes).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => length(),
-            _ => failed(e),
-        })?;
-        if file.read(&mut [0]).map_err(failed)? != 0 {
-            return Err(length());
-        }
+        let bytes = read(path)?;
         let key_id = KeyId(hash16(Use::SEAL_KEY_ID, &[&*bytes]));
         Ok(Self { kek: Kek::new(&bytes), key_id })
     }
@@ -83,14 +69,7 @@ impl KeyFile {
     /// # Errors
     /// [`KeyFileError`] says what is wrong.
     pub fn create(path: &Path, random: &Zeroizing<[u8; 32]>) -> Result<(), KeyFileError> {
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AlreadyExists => KeyFileError::Exists(path.to_owned()),
-            _ => KeyFileError::Io { path: path.to_owned(), source },
-        };
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-        file.write_all(&**random).and_then(|()| file.sync_all()).map_err(failed)?;
-        super::file::sync_parent(path).map_err(failed)
+        create(path, random)
     }
 
     fn grant(&self) -> Grant {
@@ -113,4 +92,35 @@ impl KekProvider for KeyFile {
         }
         Err(ProviderError::UnknownKey { provider: Provider::KeyFile, key_id: header.key_id })
     }
+}
+
+/// Reads 32 bytes that nobody else can read.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
+    let failed = |source| KeyFileError::Io { path: path.to_owned(), source };
+    let mut file = fs::File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Mode { path: path.to_owned(), mode });
+    }
+    let mut bytes = Zeroizing::new([0; 32]);
+    let length = || KeyFileError::Length(path.to_owned());
+    file.read_exact(&mut *bytes).map_err(|e| match e.kind() {
+        io::ErrorKind::UnexpectedEof => length(),
+        _ => failed(e),
+    })?;
+    if file.read(&mut [0]).map_err(failed)? != 0 {
+        return Err(length());
+    }
+    Ok(bytes)
+}
+
+/// Writes them to a new file.
+pub(super) fn create(path: &Path, random: &Zeroizing<[u8; 32]>) -> Result<(), KeyFileError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists(path.to_owned()),
+        _ => KeyFileError::Io { path: path.to_owned(), source },
+    };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    file.write_all(&**random).and_then(|()| file.sync_all()).map_err(failed)?;
+    super::file::sync_parent(path).map_err(failed)
 }

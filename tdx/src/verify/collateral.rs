@@ -117,11 +117,7 @@ impl Collateral {
 
     /// Whether it is time to renew it.
     pub fn expiry(&self, now: u64) -> Option<Expiry> {
-        let until = self.until();
-        if now >= until {
-            return Some(Expiry::Over(now - until));
-        }
-        (until - now <= WARN_BEFORE_SECS).then_some(Expiry::Soon(until - now))
+        Expiry::of(self.until(), now)
     }
 
     /// The collateral for the platform of a quote, and its family.
@@ -138,6 +134,30 @@ impl Collateral {
         match fitting.max_by_key(|item| item.until) {
             Some(item) => Ok((item, fmspc)),
             None => Err(Denied::NoCollateral { fmspc, issuer: issuer.to_string() }),
+        }
+    }
+}
+
+impl Expiry {
+    /// Of collateral that ends at this moment, in seconds since 1970.
+    pub fn of(until: u64, now: u64) -> Option<Self> {
+        if now >= until {
+            return Some(Self::Over(now - until));
+        }
+        (until - now <= WARN_BEFORE_SECS).then_some(Self::Soon(until - now))
+    }
+}
+
+impl Display for Expiry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // To the hour: nobody renews by the second.
+        let span =
+            |secs: &u64| humantime::format_duration(std::time::Duration::from_secs(secs / 3600 * 3600));
+        match self {
+            Self::Soon(secs) => write!(f, "the collateral ends in {}: fetch it anew", span(secs)),
+            Self::Over(secs) => {
+                write!(f, "the collateral (or a part of it) ended {} ago: fetch it anew", span(secs))
+            }
         }
     }
 }

@@ -4,16 +4,14 @@ use std::{
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use clap::Args;
 use serde::Serialize;
 use zipnet_tdx::{
     quote::{Contents, MAX_QUOTE_BYTES, Quote},
-    verify::{
-        Authenticate, Collateral, Denied, Expiry, MAX_COLLATERAL_BYTES, MAX_POLICY_BYTES, Policy, Verifier,
-    },
+    verify::{Authenticate, Collateral, Denied, MAX_COLLATERAL_BYTES, MAX_POLICY_BYTES, Policy, Verifier},
 };
 
 use super::Context;
@@ -138,15 +136,8 @@ fn verify(args: &Verify, context: &mut Context) -> Result<(), Failure> {
         rows.extend(verified.quote.rows());
         context.out.table(&rows)?;
     }
-    match expiry {
-        None => {}
-        Some(Expiry::Soon(secs)) => {
-            out::note(&format!("warning: the collateral ends in {}: fetch it anew", span(secs)));
-        }
-        Some(Expiry::Over(secs)) => out::note(&format!(
-            "warning: collateral of another platform in this file ended {} ago: fetch it anew",
-            span(secs)
-        )),
+    if let Some(expiry) = expiry {
+        out::note(&format!("warning: {expiry}"));
     }
     Ok(())
 }
@@ -228,9 +219,4 @@ fn time(text: &str) -> Result<u64, humantime::TimestampError> {
 /// Before 1970 there was no quote.
 fn secs(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// `3days 2h`, to the hour.
-fn span(secs: u64) -> String {
-    humantime::format_duration(Duration::from_secs(secs / 3600 * 3600)).to_string()
 }

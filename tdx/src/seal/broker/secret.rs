@@ -134,3 +134,49 @@ fn key(
     keyed32(Use::SEAL_BOX, &*shared, &[ephemeral, &ask.digest()], &mut out);
     Some(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::broker::Purpose;
+
+    fn broker(n: u8) -> BrokerSecret {
+        BrokerSecret::new(&Zeroizing::new([n; 32]))
+    }
+
+    #[test]
+    fn an_answer_is_by_this_broker_to_this_guest_for_this_question() {
+        let (guest, random) = (StaticSecret::from([3; 32]), Zeroizing::new([4; 32]));
+        let ephemeral = PublicKey::from(&guest).to_bytes();
+        let deployment = DeploymentId([1; 32]);
+        let ask = Ask { nonce: [2; 32], ephemeral, instance: [5; 32], deployment, purpose: Purpose::Create };
+        let grant = Grant { kek: Kek::new(&[6; 32]), key_id: KeyId([7; 16]), lease_secs: Some(8) };
+        let (fresh, sealed) = broker(1).wrap(&ask, &grant, &random).unwrap();
+        assert_eq!(sealed.len(), PLAIN_BYTES + TAG_BYTES);
+        let key = broker(1).public();
+        let opened = key.unwrap(&ask, &guest, &fresh, &sealed).unwrap();
+        assert_eq!(
+            (**opened.kek.0, opened.key_id, opened.lease_secs),
+            (*Zeroizing::new([6; 32]), KeyId([7; 16]), Some(8))
+        );
+
+        // Somebody else who saw the question makes up an answer.
+        let (false_fresh, forged) = broker(2).wrap(&ask, &grant, &random).unwrap();
+        assert!(key.unwrap(&ask, &guest, &false_fresh, &forged).is_none());
+        let other = Ask { instance: [9; 32], ..ask.clone() };
+        assert!(key.unwrap(&other, &guest, &fresh, &sealed).is_none());
+        assert!(key.unwrap(&ask, &StaticSecret::from([9; 32]), &fresh, &sealed).is_none());
+        assert!(key.unwrap(&ask, &guest, &[0; 32], &sealed).is_none());
+        for len in 0..sealed.len() {
+            assert!(key.unwrap(&ask, &guest, &fresh, &sealed[..len]).is_none());
+        }
+        assert!(broker(1).wrap(&Ask { ephemeral: [0; 32], ..ask }, &grant, &random).is_none());
+    }
+
+    #[test]
+    fn keys_differ_by_name_deployment_and_broker_and_not_by_time() {
+        let kek = |n, id, d| *broker(n).kek(&KeyId([id; 16]), &DeploymentId([d; 32])).0.clone();
+        assert_eq!(kek(1, 2, 3), kek(1, 2, 3));
+        assert!([kek(2, 2, 3), kek(1, 1, 3), kek(1, 2, 1)].iter().all(|other| *other != kek(1, 2, 3)));
+    }
+}
