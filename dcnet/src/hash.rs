@@ -55,6 +55,24 @@ impl Use {
     pub const TOKEN_ORDER: Self = Self("zn1 token order");
     /// Tag of a slot.
     pub const SLOT_TAG: Self = Self("zn1 slot tag");
+    /// Report data of a client's quote.
+    pub const QUOTE_CLIENT: Self = Self("zn1 quote client");
+    /// Report data of a quote for a key broker.
+    pub const QUOTE_KEY: Self = Self("zn1 quote key");
+    /// Name of a key-encryption key in a file.
+    pub const SEAL_KEY_ID: Self = Self("zn1 seal id");
+    /// X25519 secret of a key broker.
+    pub const SEAL_BROKER: Self = Self("zn1 seal broker");
+    /// Key-encryption key of a key broker.
+    pub const SEAL_KEK: Self = Self("zn1 seal kek");
+    /// Challenge of a key broker.
+    pub const SEAL_CHALLENGE: Self = Self("zn1 seal nonce");
+    /// Digest of what a guest asks of a key broker.
+    pub const SEAL_REQUEST: Self = Self("zn1 seal request");
+    /// Proof that a key broker wrote its state.
+    pub const SEAL_STATE: Self = Self("zn1 seal state");
+    /// Key of a key broker's answer.
+    pub const SEAL_BOX: Self = Self("zn1 seal box");
 
     const fn personal(self) -> [u8; 16] {
         let name = self.0.as_bytes();

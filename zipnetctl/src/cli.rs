@@ -71,6 +71,8 @@ pub(crate) enum Verb {
     LogLevel(cmd::log_level::Args),
     #[command(subcommand)]
     Descriptor(cmd::descriptor::Verb),
+    #[command(subcommand)]
+    Attest(cmd::attest::Verb),
     #[command(hide = true)]
     Completions(cmd::completions::Args),
     #[command(hide = true)]

@@ -43,6 +43,7 @@ impl Failure {
             | Self::Log { .. }
             | Self::Receipt { .. }
             | Self::OtherDeployment { .. }
+            | Self::Quote { .. }
             | Self::File { .. }
             | Self::Stdin { .. }
             | Self::Output { .. }

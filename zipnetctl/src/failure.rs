@@ -7,6 +7,7 @@ use zipnet_dcnet::descriptor::DescriptorError;
 use zipnet_dcnet::ids::DeploymentId;
 use zipnet_dcnet::receipt::ReceiptError;
 use zipnet_proto::{CallError, ConnectError, v1::MessageState};
+use zipnet_tdx::verify::Denied;
 
 use crate::{out, text};
 
@@ -72,6 +73,9 @@ pub(crate) enum Failure {
     /// A receipt of another deployment than the one that is meant.
     #[error("{} is a receipt of deployment {found} of {instance}, expected deployment {expected}", path.display())]
     OtherDeployment { path: PathBuf, instance: String, found: DeploymentId, expected: DeploymentId },
+    /// A quote that is refused.
+    #[error("{}: {source}", path.display())]
+    Quote { path: PathBuf, source: Box<Denied> },
     /// A file that cannot be read, parsed or written.
     #[error("{}: {problem}", path.display())]
     File { path: PathBuf, problem: String },
@@ -153,6 +157,7 @@ impl Failure {
             Self::Unwell { .. } => "Unwell",
             Self::Receipt { .. } => "InvalidReceipt",
             Self::OtherDeployment { .. } => "WrongDeployment",
+            Self::Quote { .. } => "QuoteRefused",
             Self::File { .. } | Self::Stdin { .. } | Self::Output { .. } | Self::Runtime { .. } => "Io",
         }
     }

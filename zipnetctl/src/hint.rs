@@ -68,6 +68,7 @@ impl Failure {
             }
             Self::Unwell { .. }
             | Self::Usage { .. }
+            | Self::Quote { .. }
             | Self::File { .. }
             | Self::Stdin { .. }
             | Self::Output { .. }

@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+pub(crate) mod attest;
 pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod descriptor;
@@ -65,6 +66,7 @@ pub(crate) async fn run(verb: Verb, context: &mut Context) -> Result<(), Failure
         Verb::Version => version::run(context).await,
         Verb::Servers => servers::run(context).await,
         Verb::Log(log::Verb::Verify(args)) => log::verify(args, context).await,
+        Verb::Attest(verb) => attest::run(&verb, context),
         Verb::Descriptor(verb) => descriptor::run(verb, context).await,
     }
 }

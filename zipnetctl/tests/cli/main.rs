@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod attest;
 mod connect;
 mod descriptor;
 mod doctor;

@@ -1,0 +1,153 @@
+//! The file, and the key file.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::seal::{
+    ENVELOPE_BYTES, EnvelopeError, Grant, Header, KekProvider, KeyFile, KeyFileError, Provider,
+    ProviderError, SealError, SealedIdentity,
+};
+
+fn seed(n: u8) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new([n; 32])
+}
+
+fn key_file(dir: &Path, n: u8) -> KeyFile {
+    let path = dir.join(format!("key-{n}"));
+    if !path.exists() {
+        KeyFile::create(&path, &seed(n)).unwrap();
+    }
+    KeyFile::open(&path, true).unwrap()
+}
+
+#[test]
+fn an_identity_survives_a_restart_and_changes_only_when_asked_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = SealedIdentity::new(&dir.path().join("identity"));
+    let mut key = key_file(dir.path(), 1);
+    assert!(matches!(file.open(&mut key), Err(SealError::Missing(_))));
+    assert!(matches!(file.rotate(&mut key, &seed(8), &[1; 24]), Err(SealError::Missing(_))));
+    assert!(matches!(file.header(), Err(SealError::Missing(_))));
+
+    let header = file.init(&mut key, &seed(7), &[1; 24]).unwrap();
+    assert_eq!((header.provider, header.generation, file.header().unwrap()), (Provider::KeyFile, 1, header));
+    let opened = file.open(&mut key_file(dir.path(), 1)).unwrap();
+    assert_eq!((opened.seed, opened.header, opened.lease_secs), (seed(7), header, None));
+    assert!(matches!(file.init(&mut key, &seed(8), &[2; 24]), Err(SealError::Exists(_))));
+
+    assert_eq!(file.rotate(&mut key, &seed(8), &[2; 24]).unwrap().generation, 2);
+    assert_eq!(file.open(&mut key).unwrap().seed, seed(8));
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "no temporary file stays: {names:?}");
+    let mode = fs::metadata(dir.path().join("identity")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn what_does_not_open_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("identity");
+    let file = SealedIdentity::new(&path);
+    let mut key = key_file(dir.path(), 1);
+    file.init(&mut key, &seed(7), &[1; 24]).unwrap();
+    let good = fs::read(&path).unwrap();
+
+    let other = file.open(&mut key_file(dir.path(), 2));
+    assert!(matches!(other, Err(SealError::Provider(ProviderError::UnknownKey { .. }))));
+    // One bit in each field: provider, key id, generation, nonce, seed, tag.
+    for at in [8, 9, 24, 25, 32, 33, 56, 57, 88, 89, ENVELOPE_BYTES - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 0x20;
+        fs::write(&path, &bad).unwrap();
+        assert!(file.open(&mut key).is_err(), "byte {at}");
+        assert!(file.rotate(&mut key, &seed(8), &[2; 24]).is_err(), "byte {at}");
+        assert!(matches!(file.init(&mut key, &seed(8), &[2; 24]), Err(SealError::Exists(_))), "byte {at}");
+        assert_eq!(fs::read(&path).unwrap(), bad, "byte {at}");
+    }
+    for len in [0, 1, 57, ENVELOPE_BYTES - 1] {
+        fs::write(&path, &good[..len]).unwrap();
+        let cut = file.open(&mut key);
+        assert!(matches!(cut, Err(SealError::Envelope { source: EnvelopeError::Length(n), .. }) if n == len));
+    }
+    fs::write(&path, vec![0; 1 << 20]).unwrap();
+    let long = file.open(&mut key);
+    assert!(
+        matches!(long, Err(SealError::Envelope { source: EnvelopeError::Length(n), .. }) if n == ENVELOPE_BYTES + 1)
+    );
+    fs::write(&path, &good).unwrap();
+    assert_eq!(file.open(&mut key).unwrap().seed, seed(7));
+}
+
+/// A provider of the other kind, which is never asked.
+struct Elsewhere;
+
+impl KekProvider for Elsewhere {
+    fn provider(&self) -> Provider {
+        Provider::Broker
+    }
+    fn create(&mut self) -> Result<Grant, ProviderError> {
+        Err(ProviderError::Gone { provider: Provider::Broker, problem: "test".to_owned() })
+    }
+    fn open(&mut self, _: &Header) -> Result<Grant, ProviderError> {
+        panic!("asked for a key of another provider");
+    }
+}
+
+#[test]
+fn a_provider_that_is_gone_or_of_another_kind_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("identity");
+    let file = SealedIdentity::new(&path);
+    let gone = file.init(&mut Elsewhere, &seed(7), &[1; 24]);
+    assert!(matches!(gone, Err(SealError::Provider(ProviderError::Gone { .. }))));
+    assert!(!path.exists());
+    file.init(&mut key_file(dir.path(), 1), &seed(7), &[1; 24]).unwrap();
+    let other = file.open(&mut Elsewhere);
+    let found = |e| {
+        matches!(
+            e,
+            Err(SealError::OtherProvider { found: Provider::KeyFile, configured: Provider::Broker, .. })
+        )
+    };
+    assert!(found(other.map(|_| ())));
+}
+
+#[test]
+fn what_a_crash_left_half_written_is_not_taken_for_an_identity() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("identity");
+    let file = SealedIdentity::new(&path);
+    let mut key = key_file(dir.path(), 1);
+    fs::write(dir.path().join("identity.new"), b"half").unwrap();
+    assert!(matches!(file.open(&mut key), Err(SealError::Missing(_))));
+    file.init(&mut key, &seed(7), &[1; 24]).unwrap();
+    assert_eq!(file.open(&mut key).unwrap().seed, seed(7));
+    assert!(!dir.path().join("identity.new").exists());
+    // A directory in the way of the temporary file: the old identity stays.
+    fs::create_dir(dir.path().join("identity.new")).unwrap();
+    assert!(matches!(file.rotate(&mut key, &seed(8), &[2; 24]), Err(SealError::Io { .. })));
+    assert_eq!(file.open(&mut key).unwrap().seed, seed(7));
+}
+
+#[test]
+fn a_key_file_is_used_only_when_called_insecure_and_if_nobody_else_can_read_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    KeyFile::create(&path, &seed(1)).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(matches!(KeyFile::create(&path, &seed(2)), Err(KeyFileError::Exists(_))));
+    assert_eq!(fs::read(&path).unwrap(), [1; 32]);
+    assert!(matches!(KeyFile::open(&path, false), Err(KeyFileError::NotAskedFor)));
+    assert!(KeyFile::open(&path, true).is_ok());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(KeyFile::open(&path, true), Err(KeyFileError::Mode { mode: 0o640, .. })));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    for len in [0, 31, 33] {
+        fs::write(&path, vec![1; len]).unwrap();
+        assert!(matches!(KeyFile::open(&path, true), Err(KeyFileError::Length(_))), "{len}");
+    }
+    assert!(matches!(KeyFile::open(&dir.path().join("none"), true), Err(KeyFileError::Io { .. })));
+}
