@@ -1,17 +1,20 @@
 //! The command line of `zipnet-server`: one server of a committee.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use clap::{CommandFactory, Parser};
 use tokio::time::timeout;
+use zipnet_dcnet::descriptor::{self, Descriptor};
 use zipnet_dcnet::ids::PeerId;
 use zipnet_role::{Because, Command, Ended, Exit, Failure, RoleArgs, STOP, Start};
 use zipnet_store::SledStore;
 
+use crate::core::{Admission, Open};
 use crate::metrics;
-use crate::server::{LEAVE, Server, ServerConfig};
+use crate::server::{Attested, LEAVE, Server, ServerConfig, watch_collateral};
 
 /// A committee server of a zipnet deployment.
 #[derive(Parser)]
@@ -24,6 +27,12 @@ struct Cli {
     /// The aggregators that this server takes envelopes from.
     #[arg(long = "aggregator", env = "ZIPNET_AGGREGATORS", value_name = "PEERID", value_delimiter = ',')]
     aggregators: Vec<PeerId>,
+    /// For a deployment with `admission = tdx`: the releases of the guest that are admitted, TOML.
+    #[arg(long, env = "ZIPNET_TDX_POLICY", value_name = "FILE")]
+    tdx_policy: Option<PathBuf>,
+    /// For the same: what Intel says about the platforms of clients, JSON.
+    #[arg(long, env = "ZIPNET_TDX_COLLATERAL", value_name = "FILE")]
+    tdx_collateral: Option<PathBuf>,
 }
 
 /// The definition of the command line, for the manual page and the reference.
@@ -33,17 +42,45 @@ pub fn command() -> clap::Command {
 
 /// Does what the arguments say. Here and not in the binary, so that what it runs is compiled once with this crate.
 pub fn main() -> ExitCode {
-    let Cli { command, role, aggregators } = Cli::parse();
-    zipnet_role::start("zipnet-server", role, command.as_ref(), |start| run(start, aggregators))
+    let Cli { command, role, aggregators, tdx_policy, tdx_collateral } = Cli::parse();
+    let tdx = (tdx_policy, tdx_collateral);
+    zipnet_role::start("zipnet-server", role, command.as_ref(), |start| run(start, aggregators, tdx))
 }
 
-async fn run(start: Start, aggregators: Vec<PeerId>) -> Result<Ended, Failure> {
+/// Admission as the deployment says; for quotes by these files, policy and collateral.
+fn admission(
+    descriptor: &Descriptor,
+    tdx: (Option<PathBuf>, Option<PathBuf>),
+) -> anyhow::Result<Box<dyn Admission>> {
+    match (descriptor.admission, tdx) {
+        (descriptor::Admission::Open, (None, None)) => Ok(Box::new(Open)),
+        (descriptor::Admission::Open, _) => bail!(
+            "--tdx-policy and --tdx-collateral are set, but this deployment admits anybody (admission = open)"
+        ),
+        (descriptor::Admission::Tdx, (Some(policy), Some(collateral))) => {
+            let (attested, until) = Attested::load(descriptor.id(), &policy, &collateral)?;
+            tokio::spawn(watch_collateral(until));
+            Ok(Box::new(attested))
+        }
+        (descriptor::Admission::Tdx, _) => bail!(
+            "this deployment admits by TDX quote: --tdx-policy FILE and --tdx-collateral FILE (or ZIPNET_TDX_POLICY and \
+             ZIPNET_TDX_COLLATERAL) are needed; see docs/tdx/operators.md"
+        ),
+    }
+}
+
+async fn run(
+    start: Start,
+    aggregators: Vec<PeerId>,
+    tdx: (Option<PathBuf>, Option<PathBuf>),
+) -> Result<Ended, Failure> {
     let Start { identity, setup, mut life } = start;
     if aggregators.is_empty() {
         let text =
             "--aggregator PEERID (or ZIPNET_AGGREGATORS) is missing: without one no round can be folded";
         return Err(Failure::new(Exit::Usage, anyhow!(text)));
     }
+    let admission = admission(&setup.descriptor, tdx).because(Exit::Usage)?;
     zipnet_role::metrics::serve(setup.metrics, &metrics::METRICS).because(Exit::Address)?;
     let folder = setup.state_dir.join("log");
     let store = Arc::new(SledStore::open(&folder).because(Exit::Store)?);
@@ -53,6 +90,7 @@ async fn run(start: Start, aggregators: Vec<PeerId>) -> Result<Ended, Failure> {
         store,
         node: setup.node,
         aggregators,
+        admission,
     })
     .await
     .map_err(|error| Failure::new(error.exit(), error))?;
@@ -77,5 +115,30 @@ async fn run(start: Start, aggregators: Vec<PeerId>) -> Result<Ended, Failure> {
             Err(Failure::new(reason.exit(), anyhow!("the server cannot go on: {reason}")))
         }
         _ => Ok(ended),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use zipnet_dcnet::ids::PeerId;
+    use zipnet_dcnet::params::Params;
+
+    use super::*;
+
+    #[test]
+    fn a_server_admits_as_its_deployment_says_or_does_not_start() {
+        let open = Descriptor::new("test", Params::dev(1), vec![PeerId([1; 32])]).unwrap();
+        let tdx = Descriptor { admission: descriptor::Admission::Tdx, ..open.clone() };
+        let file = || Some(PathBuf::from("/nowhere"));
+        let no =
+            |descriptor: &Descriptor, tdx| admission(descriptor, tdx).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(admission(&open, (None, None)).unwrap().kind(), descriptor::Admission::Open);
+        assert!(no(&open, (file(), None)).contains("admits anybody"));
+        for half in [(None, None), (file(), None), (None, file())] {
+            assert!(no(&tdx, half).contains("are needed"));
+        }
+        assert!(no(&tdx, (file(), file())).contains("/nowhere"));
     }
 }

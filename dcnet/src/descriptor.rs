@@ -26,6 +26,16 @@ pub enum Admission {
     Tdx,
 }
 
+impl Admission {
+    /// Its name in files and commands.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Tdx => "tdx",
+        }
+    }
+}
+
 /// What a deployment is: everything that cannot change without a new deployment id.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,6 +2,8 @@
 
 use rand_core::Rng;
 use zeroize::Zeroizing;
+use zipnet_dcnet::descriptor;
+use zipnet_dcnet::ids::RecordDigest;
 use zipnet_dcnet::register::{self, Answer, RegisterError, Request};
 use zipnet_dcnet::signed::Signed;
 
@@ -11,6 +13,12 @@ use crate::state::State;
 
 /// Decides who may register. Evidence is what the request carries; open admission asks for none.
 pub trait Admission: Send + Sync + 'static {
+    /// What a descriptor calls it: a server admits as its deployment says, or does not start.
+    fn kind(&self) -> descriptor::Admission;
+
+    /// A record became final. Said at least once of each, in ascending order.
+    fn record(&self, round: u64, digest: RecordDigest);
+
     /// Whether this request, whose signature holds, is admitted.
     ///
     /// # Errors
@@ -22,6 +30,12 @@ pub trait Admission: Send + Sync + 'static {
 pub struct Open;
 
 impl Admission for Open {
+    fn kind(&self) -> descriptor::Admission {
+        descriptor::Admission::Open
+    }
+
+    fn record(&self, _: u64, _: RecordDigest) {}
+
     fn admit(&self, _: &Request) -> Result<(), String> {
         Ok(())
     }

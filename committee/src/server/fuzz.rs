@@ -14,6 +14,7 @@ use zipnet_store::Store;
 
 use super::service::Service;
 use super::{Server, ServerConfig, StartError};
+use crate::core::Open;
 
 /// A server, alone in the world, and its door.
 pub struct Door {
@@ -57,7 +58,14 @@ impl Door {
             remote(stranger, Role::Server),
             remote(&identity, Role::Server),
         ];
-        let config = ServerConfig { identity, descriptor, store, node, aggregators: Vec::new() };
+        let config = ServerConfig {
+            identity,
+            descriptor,
+            store,
+            node,
+            aggregators: Vec::new(),
+            admission: Box::new(Open),
+        };
         let server = Server::start(config).await?;
         while server.shared.applied().state.server(&me).is_none_or(|s| s.boot.is_none()) {
             tokio::time::sleep(Duration::from_millis(10)).await;

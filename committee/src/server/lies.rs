@@ -18,6 +18,7 @@ use zipnet_store::MemStore;
 
 use super::service::Service;
 use super::*;
+use crate::core::Open;
 use crate::entry::Entry;
 use crate::raft::Machine as _;
 
@@ -54,8 +55,14 @@ async fn server() -> (Server, Service) {
         relay: "http://127.0.0.1:1".parse::<Relay>().unwrap(),
     };
     let store = Arc::new(MemStore::new());
-    let config =
-        ServerConfig { identity: identity.clone(), descriptor, store, node, aggregators: Vec::new() };
+    let config = ServerConfig {
+        identity: identity.clone(),
+        descriptor,
+        store,
+        node,
+        aggregators: Vec::new(),
+        admission: Box::new(Open),
+    };
     let server = Server::start(config).await.unwrap();
     let end = Instant::now() + PATIENCE;
     let me = identity.peer_id();

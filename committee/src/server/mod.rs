@@ -2,6 +2,7 @@
 
 mod actor;
 mod archive;
+mod attested;
 mod checked;
 mod collect;
 mod directory;
@@ -35,6 +36,7 @@ use zipnet_dcnet::descriptor::Descriptor;
 use zipnet_dcnet::identity::Identity;
 use zipnet_dcnet::ids::PeerId;
 use zipnet_dcnet::signed::encode;
+use zipnet_dcnet::wire::{Ended, RecordsCall};
 use zipnet_network::describe::DescribeAnswer;
 use zipnet_network::links::{Links, Role};
 use zipnet_network::universe::Bootstrap;
@@ -42,14 +44,18 @@ use zipnet_network::{Node, NodeConfig, NodeError};
 use zipnet_role::Exit;
 use zipnet_store::{Batch, Store, StoreError};
 
-use crate::core::{Admission, Core, Marks, Open};
+use crate::core::{Admission, Core, Marks};
 use crate::raft::{Log, LogConfig};
 use crate::state::State;
 use archive::Archive;
+pub use attested::{Attested, AttestedError, watch_collateral};
 use directory::Directory;
 use events::Hub;
 pub use leave::LEAVE;
 pub use pulse::Pulse;
+
+/// Rounds that admission hears of at the start: more than a quote may be old.
+const LOOK_BACK: u32 = 128;
 
 /// The store's tree of what the server wrote down, and its only key.
 const MARKS: (&str, &[u8]) = ("marks", b"marks");
@@ -66,6 +72,8 @@ pub struct ServerConfig {
     pub node: NodeConfig,
     /// The aggregators it takes envelopes from: its policy.
     pub aggregators: Vec<PeerId>,
+    /// Whom it vouches for.
+    pub admission: Box<dyn Admission>,
 }
 
 /// A server that does not start.
@@ -74,6 +82,14 @@ pub enum StartError {
     /// The identity is not one of the descriptor's.
     #[error("this server's peer id {0} is not in the descriptor; was the key file replaced?")]
     NotInDescriptor(PeerId),
+    /// It would admit otherwise than its deployment says.
+    #[error("the descriptor says admission = {wanted}, this server is set up for {found}")]
+    Admission {
+        /// What the deployment says.
+        wanted: &'static str,
+        /// What the server has.
+        found: &'static str,
+    },
     /// The store holds another deployment's log.
     #[error("the state folder belongs to deployment {found}, the descriptor is of {wanted}")]
     OtherDeployment {
@@ -101,6 +117,7 @@ impl StartError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::NotInDescriptor(_) | Self::OtherDeployment { .. } => Exit::Deployment,
+            Self::Admission { .. } => Exit::Usage,
             Self::Store(_) | Self::Malformed(_) | Self::Log(_) => Exit::Store,
             Self::Node(_) => Exit::Address,
         }
@@ -173,6 +190,22 @@ impl Shared {
         u64::try_from(self.started.elapsed().as_millis()).expect("invariant: less than half a billion years")
     }
 
+    /// Tells the admission of the records that it has missed.
+    fn tell_admission(&self) -> Result<(), StoreError> {
+        let mut from = self.applied().state.opened().saturating_sub(LOOK_BACK.into());
+        loop {
+            // A reply is cut where it would be too long.
+            let items = self.archive.read(&RecordsCall { from, limit: LOOK_BACK })?.items;
+            let Some(last) = items.last() else { return Ok(()) };
+            from = last.round() + 1;
+            for ended in items {
+                if let Ended::Final(signed) = ended {
+                    self.admission.record(signed.record.round, signed.record.digest());
+                }
+            }
+        }
+    }
+
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
         lock(&self.core)
     }
@@ -201,13 +234,17 @@ impl Server {
     /// # Errors
     /// [`StartError`] says what is in the way.
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { identity, descriptor, store, .. } = &config;
+        let ServerConfig { identity, descriptor, store, node, mut aggregators, admission } = config;
         let me = identity.peer_id();
         if descriptor.servers.binary_search(&me).is_err() {
             return Err(StartError::NotInDescriptor(me));
         }
+        if admission.kind() != descriptor.admission {
+            let (wanted, found) = (descriptor.admission.name(), admission.kind().name());
+            return Err(StartError::Admission { wanted, found });
+        }
         let deployment = descriptor.id();
-        claim(&**store, &deployment.to_string()).await?;
+        claim(&*store, &deployment.to_string()).await?;
         let marks = if let Some(bytes) = store.get(MARKS.0, MARKS.1)? {
             borsh::from_slice(&bytes).map_err(|_| StartError::Malformed("marks"))?
         } else {
@@ -218,8 +255,7 @@ impl Server {
             store.commit(batch).await?;
             marks
         };
-        let node = Node::start(identity, Role::Server, deployment, config.node.clone()).await?;
-        let mut aggregators = config.aggregators.clone();
+        let node = Node::start(&identity, Role::Server, deployment, node).await?;
         aggregators.sort_unstable();
         aggregators.dedup();
         let directory = Directory::new(node.links.clone(), descriptor.servers.clone(), aggregators.clone());
@@ -247,11 +283,12 @@ impl Server {
             directory: directory.clone(),
             archive: Archive::open(store.clone(), descriptor.params.retain)?,
             hub: Hub::new(),
-            admission: Box::new(Open),
+            admission,
             wake: Notify::new(),
             turns: AtomicU64::new(0),
             started: Instant::now(),
         });
+        shared.tell_admission()?;
         node.links.serve(Arc::new(service::Service(shared.clone())));
         let describe = describe(&shared, &node.links);
         node.universe.serve_describe(&descriptor.instance, Arc::new(describe));

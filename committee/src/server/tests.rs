@@ -6,6 +6,7 @@ use zipnet_network::universe::Relay;
 use zipnet_store::MemStore;
 
 use super::*;
+use crate::core::Open;
 
 /// A committee of one, whose log commits what it writes without anybody else, on a relay that is not there.
 async fn server(store: Arc<MemStore>) -> Server {
@@ -24,8 +25,29 @@ async fn server_with(store: Arc<MemStore>, aggregators: Vec<PeerId>) -> Server {
         bootstrap: Vec::new(),
         relay: "http://127.0.0.1:1".parse::<Relay>().unwrap(),
     };
-    let config = ServerConfig { identity, descriptor, store, node, aggregators };
+    let admission = Box::new(Open);
+    let config = ServerConfig { identity, descriptor, store, node, aggregators, admission };
     Server::start(config).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_would_admit_anybody_to_an_attested_deployment_does_not_start() {
+    let identity = Arc::new(Identity::from_seed(Zeroizing::new([7; 32])));
+    let open = Descriptor::new("test", Params::dev(1), vec![identity.peer_id()]).unwrap();
+    let descriptor = Descriptor { admission: zipnet_dcnet::descriptor::Admission::Tdx, ..open };
+    let node = NodeConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        announce: Vec::new(),
+        universe_listen: None,
+        universe: "test".to_owned(),
+        bootstrap: Vec::new(),
+        relay: "http://127.0.0.1:1".parse::<Relay>().unwrap(),
+    };
+    let (store, admission) = (Arc::new(MemStore::new()), Box::new(Open));
+    let config = ServerConfig { identity, descriptor, store, node, aggregators: Vec::new(), admission };
+    let error = Server::start(config).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, StartError::Admission { wanted: "tdx", found: "open" }), "{error}");
+    assert_eq!(error.exit(), Exit::Usage);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,10 +28,11 @@ pub const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// A reader that takes nothing for this long loses its stream.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// A connection without a packet for this long is gone.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection without a packet for this long is gone. Whoever hears of rounds from a server that died hears of none
+/// for this long, and takes part in none: no longer than lost packets on slow links need.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A quiet connection sends a packet this often.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(3);
+pub const KEEP_ALIVE: Duration = Duration::from_millis(1_500);
 /// The first pause after a lost connection or a failed dial; doubles up to [`BACKOFF_MAX`].
 pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest pause between two dials.

@@ -141,10 +141,7 @@ fn show(args: &Show, context: &mut Context) -> Result<(), Failure> {
             descriptor: &descriptor,
         });
     }
-    let admission = match descriptor.admission {
-        Admission::Open => "open",
-        Admission::Tdx => "tdx",
-    };
+    let admission = descriptor.admission.name();
     let mut rows = vec![
         ("deployment", descriptor.id().to_string()),
         ("instance", descriptor.instance.clone()),

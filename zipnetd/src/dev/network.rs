@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::{join_all, select_all, try_join_all};
 use tokio::time::{sleep, timeout};
 use zipnet_aggregator::Aggregator;
+use zipnet_committee::core::Open;
 use zipnet_committee::server::{Server, ServerConfig};
 use zipnet_dcnet::descriptor::{Descriptor, InstanceRef};
 use zipnet_dcnet::identity::Identity;
@@ -76,6 +77,7 @@ impl Network {
                 store: open_store(homes[n].join("store")).await?,
                 node: node(&relay, bootstrap),
                 aggregators: vec![folder.peer_id()],
+                admission: Box::new(Open),
             };
             Server::start(config).await.map_err(|e| failed("a server")(e.to_string()))
         };

@@ -1,0 +1,236 @@
+//! Admission by TDX quote: a server vouches for whom it has verified itself.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tracing::{error, info, warn};
+use zipnet_dcnet::descriptor;
+use zipnet_dcnet::ids::{DeploymentId, RecordDigest};
+use zipnet_dcnet::register::Request;
+use zipnet_tdx::quote::Subject;
+use zipnet_tdx::verify::{
+    Authenticate, Collateral, CollateralError, Expiry, Gate, MAX_COLLATERAL_BYTES, MAX_POLICY_BYTES, Policy,
+    PolicyError, Recent, Verifier,
+};
+
+use crate::core::Admission;
+
+/// How often the end of the collateral is looked at.
+const LOOK: Duration = Duration::from_hours(6);
+
+/// See the module.
+pub struct Attested<V = Verifier> {
+    gate: Gate<V>,
+    recent: Mutex<Recent>,
+}
+
+/// Admission that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum AttestedError {
+    /// A file that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The policy.
+    #[error("the policy {}: {source}", path.display())]
+    Policy {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        source: PolicyError,
+    },
+    /// The collateral.
+    #[error("the collateral {}: {source}", path.display())]
+    Collateral {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        source: CollateralError,
+    },
+}
+
+/// At most one byte more than `most`: whoever reads the file says that it is too long.
+fn read(path: &Path, most: usize) -> Result<Vec<u8>, AttestedError> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path);
+    let taken = file.and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes));
+    taken.map_err(|source| AttestedError::Read { path: path.to_owned(), source })?;
+    Ok(bytes)
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Attested {
+    /// By these files; also until when the collateral holds, in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`AttestedError`] says which file is wrong.
+    pub fn load(
+        deployment: DeploymentId,
+        policy: &Path,
+        collateral: &Path,
+    ) -> Result<(Self, u64), AttestedError> {
+        let bytes = read(policy, MAX_POLICY_BYTES)?;
+        let parsed = Policy::parse(&bytes)
+            .map_err(|source| AttestedError::Policy { path: policy.to_owned(), source })?;
+        for release in &parsed.releases {
+            let name = &release.name;
+            info!(release = name, withdrawn = release.withdrawn, "admission by TDX quote");
+        }
+        let bytes = read(collateral, MAX_COLLATERAL_BYTES)?;
+        let known = Collateral::parse(&bytes)
+            .map_err(|source| AttestedError::Collateral { path: collateral.to_owned(), source })?;
+        let until = known.until();
+        Ok((Self::new(deployment, Gate::new(Verifier::new(known), parsed)), until))
+    }
+}
+
+impl<V> Attested<V> {
+    /// By this gate.
+    pub fn new(deployment: DeploymentId, gate: Gate<V>) -> Self {
+        Self { gate, recent: Mutex::new(Recent::new(deployment)) }
+    }
+}
+
+impl<V: Authenticate + 'static> Admission for Attested<V> {
+    fn kind(&self) -> descriptor::Admission {
+        descriptor::Admission::Tdx
+    }
+
+    fn record(&self, round: u64, digest: RecordDigest) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).note(round, digest);
+    }
+
+    fn admit(&self, request: &Request) -> Result<(), String> {
+        let (deployment, client) = (request.deployment, request.client.client_id());
+        let subject = Subject { deployment, client, session: request.session };
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match self.gate.admit(&request.evidence, &subject, &recent, now()) {
+            Ok(_) => Ok(()),
+            Err(denied) => Err(denied.to_string()),
+        }
+    }
+}
+
+/// Says again and again that the collateral has to be renewed, from well before its end on. Never ends.
+pub async fn watch_collateral(until: u64) {
+    loop {
+        let days = |seconds: u64| seconds / 86_400;
+        match Expiry::of(until, now()) {
+            None => {}
+            Some(Expiry::Soon(left)) => warn!(
+                days = days(left),
+                "the collateral ends soon: fetch it anew and restart this server (docs/tdx/operators.md)"
+            ),
+            Some(Expiry::Over(since)) => error!(
+                days = days(since),
+                "the collateral is over: no client can register; fetch it anew and restart this server \
+                 (docs/tdx/operators.md)"
+            ),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use zeroize::Zeroizing;
+    use zipnet_dcnet::identity::Identity;
+    use zipnet_dcnet::register::Pending;
+    use zipnet_tdx::quote::{Evidence, Quote, ReportData};
+    use zipnet_tdx::verify::{Denied, Genuine, MAX_AGE_ROUNDS, Release, TcbStatus};
+
+    use super::*;
+
+    const D: DeploymentId = DeploymentId([7; 32]);
+    /// A real quote of version 4; its report data are at byte 568.
+    const QUOTE: &[u8] = include_bytes!("../../../tdx/tests/data/v4.quote");
+
+    /// Believes every quote: what Intel's signatures are worth is tested with the verifier.
+    struct Believes;
+
+    impl Authenticate for Believes {
+        fn authenticate(&self, quote: &[u8], _: u64) -> Result<Genuine, Denied> {
+            let contents = Quote::parse(quote)?.contents();
+            let (advisories, fmspc) = (Vec::new(), String::new());
+            Ok(Genuine { contents, tcb: TcbStatus::UpToDate, advisories, fmspc, collateral_until: u64::MAX })
+        }
+    }
+
+    fn attested(withdrawn: bool) -> Attested<Believes> {
+        let measurements = Believes.authenticate(QUOTE, 0).unwrap().measurements();
+        let release = Release { name: "a".to_owned(), measurements, withdrawn };
+        let tcb = vec![TcbStatus::UpToDate];
+        Attested::new(D, Gate::new(Believes, Policy { tcb, reattest_hours: 24, releases: vec![release] }))
+    }
+
+    /// A registration of this session, with a quote that was made for `quoted` after `record`.
+    fn request(session: u8, quoted: u8, record: RecordDigest) -> Request {
+        let identity = Identity::from_seed(Zeroizing::new([1; 32]));
+        let client = identity.client_bundle().client_id();
+        let data = ReportData::Client(Subject { deployment: D, client, session: [quoted; 32] }, record);
+        let mut quote = QUOTE.to_vec();
+        quote[568..632].copy_from_slice(&data.bytes());
+        let evidence = Evidence::new(record, quote).encode();
+        let server = Identity::from_seed(Zeroizing::new([2; 32])).peer_id();
+        let random = Zeroizing::new([3; 32]);
+        let (_, request) = Pending::new(&identity, D, server, [4; 32], [session; 32], evidence, &random);
+        request.trusted().clone()
+    }
+
+    #[test]
+    fn who_shows_a_quote_about_itself_of_an_admitted_release_made_lately_is_admitted() {
+        let attested = attested(false);
+        attested.admit(&request(5, 5, D.0)).unwrap();
+        attested.record(1, [1; 32]);
+        attested.admit(&request(5, 5, [1; 32])).unwrap();
+        let no = |request: &Request| attested.admit(request).unwrap_err();
+        assert!(no(&request(5, 6, D.0)).contains("report data"), "of another session");
+        assert!(no(&request(5, 5, [9; 32])).contains("record"), "of a record that never was");
+        let nothing = Request { evidence: Vec::new(), ..request(5, 5, D.0) };
+        assert!(no(&nothing).contains("no evidence"), "{}", no(&nothing));
+        attested.record(1 + MAX_AGE_ROUNDS, [2; 32]);
+        attested.admit(&request(5, 5, [1; 32])).unwrap();
+        attested.record(2 + MAX_AGE_ROUNDS, [3; 32]);
+        assert!(no(&request(5, 5, [1; 32])).contains("record"), "too old");
+    }
+
+    #[test]
+    fn a_withdrawn_release_is_refused() {
+        let no = attested(true).admit(&request(5, 5, D.0)).unwrap_err();
+        assert!(no.contains("withdrawn"), "{no}");
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (policy, collateral) = (dir.path().join("policy.toml"), dir.path().join("collateral.json"));
+        let load = || Attested::load(D, &policy, &collateral).map(|_| ()).unwrap_err().to_string();
+        assert!(load().contains("policy.toml"), "{}", load());
+        fs::write(&policy, "tcb = []").unwrap();
+        assert!(load().starts_with("the policy "), "{}", load());
+        let digits = "ab".repeat(48);
+        let release = format!(
+            "[[release]]\nname = \"a\"\nmrtd = \"{digits}\"\nrtmr1 = \"{digits}\"\nrtmr2 = \"{digits}\"\n"
+        );
+        fs::write(&policy, release).unwrap();
+        assert!(load().contains("collateral.json"), "{}", load());
+        fs::write(&collateral, "[]").unwrap();
+        assert!(load().starts_with("the collateral "), "{}", load());
+        fs::write(&collateral, include_bytes!("../../../tdx/tests/data/v4.collateral.json")).unwrap();
+        let (_, until) = Attested::load(D, &policy, &collateral).unwrap();
+        assert!(until > 1_700_000_000, "{until}");
+    }
+}
