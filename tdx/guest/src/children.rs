@@ -43,6 +43,9 @@ pub(crate) fn run(instance: &str, host: &Host, programs: &[Program]) -> Result<S
     if let Some(relay) = &host.relay {
         daemon.args(["--relay", relay]);
     }
+    if let Some(universe) = &host.universe {
+        daemon.args(["--universe", universe]);
+    }
     if let Some(cadence) = host.cadence {
         daemon.args(["--cadence", &cadence.to_string()]);
     }
