@@ -5,6 +5,7 @@
 #
 #     --bootstrap PEER[,PEER]   peers to find the others through: PEERID@IP:PORT
 #     --relay URL               a relay of your own
+#     --universe NAME           the universe to find them in, if it is not the shared one
 #     --cadence N               reserve in every Nth round
 #     --memory SIZE             memory of the guest, as QEMU takes it (512M)
 #     --cpus N                  processors of the guest (1)
@@ -39,7 +40,7 @@ while [ $# -gt 0 ]; do
     --emulate) emulate=yes; shift; continue ;;
     --check) mode=check; shift; continue ;;
     --help) sed -n '2,/^set /{s/^# \{0,1\}//p}' "$self"; exit 0 ;;
-    --bootstrap | --relay | --cadence | --memory | --cpus | --forward | --qgs | --qemu | --extract) ;;
+    --bootstrap | --relay | --universe | --cadence | --memory | --cpus | --forward | --qgs | --qemu | --extract) ;;
     *) usage "there is no option $option" ;;
   esac
   [ $# -ge 2 ] || usage "$option takes a value"
@@ -50,6 +51,7 @@ while [ $# -gt 0 ]; do
     --qemu | --extract) ;;
     --bootstrap) [[ $value =~ ^[][A-Za-z0-9@:.,-]{1,3500}$ ]] || usage "$option does not take $value" ;;
     --relay) [[ $value =~ ^https?://[][A-Za-z0-9:./-]{1,255}$ ]] || usage "$option does not take $value" ;;
+    --universe) [[ $value =~ ^[A-Za-z0-9._-]{1,255}$ ]] || usage "$option does not take $value" ;;
     --memory) [[ $value =~ ^[0-9]{1,6}[MG]$ ]] || usage "$option takes a number with M or G, not $value" ;;
     --forward)
       [[ $value =~ ^(tcp|udp):([0-9]{1,5}):([0-9]{1,5})$ ]] || usage "$option takes udp:PORT:TO or tcp:PORT:TO, not $value" ;;
@@ -59,6 +61,7 @@ while [ $# -gt 0 ]; do
   case $option in
     --bootstrap) host_lines+="bootstrap $value"$'\n' ;;
     --relay) host_lines+="relay $value"$'\n' ;;
+    --universe) host_lines+="universe $value"$'\n' ;;
     --cadence) host_lines+="cadence $value"$'\n' ;;
     --memory) memory=$value ;;
     --cpus) cpus=$value ;;

@@ -66,8 +66,9 @@ fn guest() -> Result<String, String> {
         None => Host::default(),
     };
     network::start()?;
-    for folder in ["/var/lib/zipnet", "/run/zipnet"] {
-        own(folder)?;
+    // The queue is the daemon's alone; to its socket programs beside it may come.
+    for (folder, mode) in [("/var/lib/zipnet", 0o700), ("/run/zipnet", 0o750)] {
+        own(folder, mode)?;
     }
     say(&format!("up; instance {instance}; no sealed storage: identity and queue last as long as this run"));
     children::run(instance, &host, &baked.programs)
@@ -142,10 +143,10 @@ fn disk(serial: &str) -> Option<PathBuf> {
     Some(PathBuf::from("/dev").join(found.file_name()?))
 }
 
-/// A folder of the daemon's, which programs beside it may enter.
-fn own(folder: &str) -> Result<(), String> {
+/// A folder of the daemon's and its group's.
+fn own(folder: &str, mode: u32) -> Result<(), String> {
     let done = fs::create_dir_all(folder)
-        .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o750)))
+        .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(mode)))
         .and_then(|()| chown(folder, Some(children::DAEMON), Some(children::GROUP)));
     done.map_err(|error| format!("{folder}: {error}"))
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::wait::{WaitStatus, wait};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use crate::baked::Program;
 use crate::host::Host;
@@ -21,6 +21,8 @@ pub(crate) const PROGRAMS: u32 = 1001;
 pub(crate) const GROUP: u32 = 1000;
 
 const SOCKET: &str = "/run/zipnet/zipnetd.sock";
+/// How often to look whether the daemon listens.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Starts everything, and waits until the daemon ends. Says how.
 pub(crate) fn run(instance: &str, host: &Host, programs: &[Program]) -> Result<String, String> {
@@ -41,17 +43,24 @@ pub(crate) fn run(instance: &str, host: &Host, programs: &[Program]) -> Result<S
     if let Some(relay) = &host.relay {
         daemon.args(["--relay", relay]);
     }
+    if let Some(universe) = &host.universe {
+        daemon.args(["--universe", universe]);
+    }
     if let Some(cadence) = host.cadence {
         daemon.args(["--cadence", &cadence.to_string()]);
     }
     let daemon = daemon.spawn().map_err(|error| format!("zipnetd does not start: {error}"))?.id();
-    let programs = programs.to_vec();
-    if !programs.is_empty() {
-        thread::spawn(move || beside(&programs));
-    }
-    // The first process inherits all others: whoever ends is taken note of here.
+    let mut waiting = programs;
+    // The first process inherits all others, so it takes note of whoever ends. Only this thread starts and awaits: a program that
+    // fails to start is awaited where it is started, too.
     loop {
-        match wait() {
+        if !waiting.is_empty() && fs::exists(SOCKET).unwrap_or(false) {
+            waiting.iter().for_each(beside);
+            waiting = &[];
+        }
+        let flags = (!waiting.is_empty()).then_some(WaitPidFlag::WNOHANG);
+        match waitpid(None, flags) {
+            Ok(WaitStatus::StillAlive) => thread::sleep(LOOK),
             Ok(status) if status.pid().is_some_and(|pid| pid.as_raw().cast_unsigned() == daemon) => {
                 return Ok(how(status));
             }
@@ -62,24 +71,14 @@ pub(crate) fn run(instance: &str, host: &Host, programs: &[Program]) -> Result<S
     }
 }
 
-/// Starts the programs once the daemon listens. What they print is dropped: the console is the host's, and a line at the right
-/// moment tells who wrote what.
-fn beside(programs: &[Program]) {
-    while !fs::exists(SOCKET).unwrap_or(false) {
-        thread::sleep(Duration::from_millis(100));
-    }
-    for program in programs {
-        let path = &program.path;
-        let mut command = command(&format!("/{path}"), PROGRAMS);
-        command
-            .args(&program.arguments)
-            .env("ZIPNET_SOCKET", SOCKET)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        match command.spawn() {
-            Ok(_) => say(&format!("{path} runs")),
-            Err(error) => say(&format!("{path} does not start: {error}")),
-        }
+/// Starts a program. What it prints is dropped: the console is the host's, and a line at the right moment tells who wrote what.
+fn beside(program: &Program) {
+    let path = &program.path;
+    let mut command = command(&format!("/{path}"), PROGRAMS);
+    command.args(&program.arguments).env("ZIPNET_SOCKET", SOCKET).stdout(Stdio::null()).stderr(Stdio::null());
+    match command.spawn() {
+        Ok(_) => say(&format!("{path} runs")),
+        Err(error) => say(&format!("{path} does not start: {error}")),
     }
 }
 

@@ -6,6 +6,7 @@
 //! zipnet-host 1
 //! bootstrap PEERID@192.0.2.1:4701,PEERID
 //! relay https://relay.example
+//! universe acme.universe
 //! cadence 1
 //! end
 //! ```
@@ -29,6 +30,8 @@ pub struct Host {
     pub bootstrap: Option<String>,
     /// As `zipnetd --relay` takes it.
     pub relay: Option<String>,
+    /// As `zipnetd --universe` takes it: where peers look for each other, not whom they trust.
+    pub universe: Option<String>,
     /// As `zipnetd --cadence` takes it.
     pub cadence: Option<u32>,
 }
@@ -81,6 +84,7 @@ impl Host {
                 let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"))?;
                 self.relay.replace(word(rest, b":.[]-/").then(|| value.to_owned())?).is_some()
             }
+            "universe" => self.universe.replace(word(value, b"._-").then(|| value.to_owned())?).is_some(),
             "cadence" => {
                 let digits = value.len() <= 4 && value.bytes().all(|byte| byte.is_ascii_digit());
                 let number = digits.then(|| value.parse().ok()).flatten()?;
@@ -116,13 +120,14 @@ mod tests {
     #[test]
     fn all_of_it() {
         let host = lines(
-            "bootstrap aa@192.0.2.1:4701,bb@[2001:db8::1]:1\nrelay https://r.example:1/\ncadence 1000\n",
+            "bootstrap aa@192.0.2.1:4701,bb@[2001:db8::1]:1\nrelay https://r.example:1/\nuniverse a.b-c_d\ncadence 1000\n",
         );
         assert_eq!(
             host,
             Ok(Host {
                 bootstrap: Some("aa@192.0.2.1:4701,bb@[2001:db8::1]:1".to_owned()),
                 relay: Some("https://r.example:1/".to_owned()),
+                universe: Some("a.b-c_d".to_owned()),
                 cadence: Some(1000),
             })
         );
@@ -147,6 +152,8 @@ mod tests {
             "bootstrap $(x)\n",
             "relay ftp://a\n",
             "relay https://\n",
+            "universe \n",
+            "universe a#b\n",
             "cadence 0\n",
             "cadence 1001\n",
             "cadence +1\n",
@@ -169,10 +176,10 @@ mod tests {
         }
 
         #[test]
-        fn what_passes_has_only_harmless_characters(line in "(bootstrap|relay http://|cadence|x) ?[ -~]{0,20}") {
+        fn what_passes_has_only_harmless_characters(line in "(bootstrap|relay http://|universe|cadence|x) ?[ -~]{0,20}") {
             if let Ok(host) = lines(&format!("{line}\n")) {
-                for text in [host.bootstrap, host.relay].into_iter().flatten() {
-                    prop_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"@:.[]-/,".contains(&byte)));
+                for text in [host.bootstrap, host.relay, host.universe].into_iter().flatten() {
+                    prop_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"@:.[]-/,_".contains(&byte)));
                 }
             }
         }

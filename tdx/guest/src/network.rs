@@ -52,7 +52,7 @@ pub(crate) fn start() -> Result<(), String> {
 /// Renews at half of the lease, and begins anew when it has run out.
 fn keep(interface: &mut Interface, mut current: Option<Lease>) {
     loop {
-        let half = current.as_ref().map_or(PATIENCE, |lease| Duration::from_secs((lease.seconds / 2).into()));
+        let half = current.as_ref().map_or(START, |lease| Duration::from_secs((lease.seconds / 2).into()));
         let got = Instant::now();
         thread::sleep(if current.is_some() { half } else { Duration::ZERO });
         let next = lease(interface, current.as_ref(), got + 2 * half);
@@ -68,22 +68,20 @@ fn keep(interface: &mut Interface, mut current: Option<Lease>) {
 
 /// One lease, set up; `None` if there is none by the deadline, or the server wants the old one back.
 fn lease(interface: &mut Interface, old: Option<&Lease>, deadline: Instant) -> Option<Lease> {
+    // A renewal has hours of time, the start has not.
+    let pause = if old.is_some() { Duration::from_secs(30) } else { Duration::from_millis(500) };
     loop {
         match attempt(interface, old) {
             Ok(Some(lease)) => return Some(lease),
             Ok(None) if old.is_some() => return None,
             Ok(None) => {}
-            Err(error) => {
-                // An interface that is down makes this loop fast.
-                thread::sleep(Duration::from_millis(200));
-                if error.kind() != io::ErrorKind::WouldBlock {
-                    say(&format!("DHCP at {}: {error}", interface.name));
-                }
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => say(&format!("DHCP at {}: {error}", interface.name)),
         }
-        if Instant::now() >= deadline {
+        if Instant::now() + pause >= deadline {
             return None;
         }
+        thread::sleep(pause);
     }
 }
 

@@ -54,9 +54,20 @@ fn every_option_arrives() {
         "--relay",
         "https://r.example:1/x",
     ];
-    let options =
-        [&options[..], &["--cadence", "3", "--forward", "udp:4700:4700", "--forward", "tcp:9100:9101"]]
-            .concat();
+    let options = [
+        &options[..],
+        &[
+            "--universe",
+            "acme.universe",
+            "--cadence",
+            "3",
+            "--forward",
+            "udp:4700:4700",
+            "--forward",
+            "tcp:9100:9101",
+        ],
+    ]
+    .concat();
     let all = arguments(&place, &options);
     assert_eq!((after(&all, "-m"), after(&all, "-smp")), ("2G", "2"));
     assert_eq!(
@@ -66,6 +77,7 @@ fn every_option_arrives() {
     let host = Host {
         bootstrap: Some(peers.to_owned()),
         relay: Some("https://r.example:1/x".to_owned()),
+        universe: Some("acme.universe".to_owned()),
         cadence: Some(3),
     };
     assert_eq!(Host::parse(&fs::read(place.path("host")).unwrap()), Ok(host));
@@ -75,7 +87,7 @@ fn every_option_arrives() {
 fn what_would_be_another_option_is_refused() {
     let place = Place::new();
     let long = "a".repeat(3501);
-    let cases: [&[&str]; 14] = [
+    let cases: [&[&str]; 15] = [
         &["--shell"],
         &["--memory"],
         &["--memory", "512"],
@@ -88,6 +100,7 @@ fn what_would_be_another_option_is_refused() {
         &["--bootstrap", "a b"],
         &["--bootstrap", "a\nrelay http://x"],
         &["--bootstrap", &long],
+        &["--universe", "a b"],
         &["--relay", "file:///etc/passwd"],
         &["--qgs", "2:4050\"}"],
     ];
