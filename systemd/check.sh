@@ -18,14 +18,14 @@ lib=/usr/lib/systemd/system
 [ -d "$lib" ] || lib=/lib/systemd/system
 cp "$lib"/*.target "$lib"/*.slice "$units" 2>/dev/null || true
 cp ./*.service ./*.socket "$units"
-for program in bin/kill usr/bin/zipnetd usr/bin/zipnet-server usr/bin/zipnet-aggregator; do
+for program in bin/kill usr/bin/zipnetd usr/bin/zipnet-server usr/bin/zipnet-aggregator usr/bin/zipnet-quote; do
   printf '#!/bin/sh\n' >"$root/$program"
   chmod 755 "$root/$program"
 done
 
 echo "verify"
 said=$(systemd-analyze --root="$root" --man=no verify zipnetd.service zipnetd.socket zipnetd@one.service \
-  zipnetd@one.socket zipnet-server.service zipnet-aggregator.service 2>&1) || { echo "$said"; exit 1; }
+  zipnetd@one.socket zipnet-server.service zipnet-aggregator.service zipnet-quote.socket zipnet-quote@one.service 2>&1) || { echo "$said"; exit 1; }
 # What is only ignored, such as a misspelt setting, does not make it fail.
 if [ -n "$said" ]; then
   echo "$said"
@@ -46,6 +46,7 @@ exposed zipnetd.service 15
 exposed zipnetd@.service 15
 exposed zipnet-server.service 20
 exposed zipnet-aggregator.service 20
+exposed zipnet-quote@.service 20
 
 # Callers are told apart by their uid, and user namespaces hide it.
 if grep -n '^PrivateUsers=' zipnetd.service zipnetd@.service; then
@@ -67,4 +68,5 @@ for user in zipnet-server zipnet-aggregator; do
   grep -q " $user $user " "tmpfiles.d/$user.conf"
 done
 grep -q '^zipnet:' "$root/etc/group"
+grep -q '^zipnet-quote:' "$root/etc/group"
 echo "units are fine"

@@ -2,7 +2,7 @@
 //! runs `zipnetd`, and the guest's image.
 //!
 //! What a quote of zipnet says, what stays open, and how an operator works with it: `docs/tdx/`. Time and randomness come
-//! in as parameters here; nothing reads the network.
+//! in as parameters; nothing is fetched while something is verified.
 #![forbid(unsafe_code)]
 
 mod frame;

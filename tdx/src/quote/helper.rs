@@ -3,14 +3,17 @@
 //! Both ways: length `u32`, little-endian, then borsh.
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use clap::Parser;
 
 use super::source::bounded;
-use super::{MAX_QUOTE_BYTES, QuoteSource, ReportData, SourceError};
+use super::{MAX_QUOTE_BYTES, QuoteSource, ReportData, SourceError, Tsm};
 use crate::frame;
 
 /// Where the helper's unit listens.
@@ -42,6 +45,38 @@ pub fn serve(stream: &mut (impl Read + Write), source: &dyn QuoteSource) -> io::
         Err(e) => Answer::Failed(e.to_string().chars().take(1000).collect()),
     };
     frame::write(stream, &zipnet_dcnet::signed::encode(&answer))
+}
+
+/// Make one quote for the zipnetd that is connected to standard input. Started by zipnet-quote.socket.
+#[derive(Debug, Parser)]
+#[command(
+    name = "zipnet-quote",
+    version,
+    after_help = "Exit codes:\n  0  answered\n  1  failed\n  2  wrong usage"
+)]
+struct Cli {
+    /// Where the kernel makes quotes.
+    #[arg(long, value_name = "DIR", default_value = super::PATH)]
+    base: PathBuf,
+}
+
+/// The program `zipnet-quote`.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let answered = || {
+        let mut stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        // Also says whether it is a socket.
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        serve(&mut stream, &Tsm::new(&cli.base))
+    };
+    match answered() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            let _ = writeln!(io::stderr(), "error: no request on standard input: {e}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Quotes from a helper, the daemon's side.

@@ -67,8 +67,8 @@ pub struct Grant {
     pub kek: Kek,
     /// Its name.
     pub key_id: KeyId,
-    /// The copy that got the key has to ask again before so many seconds are over, and to stop when it cannot: only then
-    /// may another copy have it. None if the keeper keeps no account of copies.
+    /// The copy that got the key has to ask again before so many seconds are over, counted from before it asked, and to stop
+    /// when it cannot: only then may another copy have it. None if the keeper keeps no account of copies.
     pub lease_secs: Option<u64>,
 }
 

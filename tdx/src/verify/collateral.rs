@@ -12,7 +12,7 @@ use x509_cert::certificate::Rfc5280;
 use x509_cert::crl::CertificateList;
 use x509_cert::name::Name;
 
-use super::denied::Denied;
+use super::denied::{Denied, tame};
 
 /// Longest collateral file, in bytes; one platform family needs about 20,000.
 pub const MAX_COLLATERAL_BYTES: usize = 4 * 1024 * 1024;
@@ -72,13 +72,6 @@ pub enum CollateralError {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum File {
-    One(Box<QuoteCollateralV3>),
-    Many(Vec<QuoteCollateralV3>),
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Dated {
     issue_date: String,
@@ -96,11 +89,12 @@ impl Collateral {
         if file.len() > MAX_COLLATERAL_BYTES {
             return Err(CollateralError::TooLong(file.len()));
         }
-        let file = serde_json::from_slice(file).map_err(|e| CollateralError::Malformed(e.to_string()))?;
-        let all = match file {
-            File::One(one) => vec![*one],
-            File::Many(many) => many,
+        // Told apart by hand, so that errors name what is wrong and where.
+        let all = match file.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'[') => serde_json::from_slice(file),
+            _ => serde_json::from_slice(file).map(|one| vec![one]),
         };
+        let all: Vec<QuoteCollateralV3> = all.map_err(|e| CollateralError::Malformed(e.to_string()))?;
         if all.is_empty() || all.len() > MAX_ITEMS {
             return Err(CollateralError::Items(all.len()));
         }
@@ -133,7 +127,7 @@ impl Collateral {
         let fitting = self.items.iter().filter(|item| item.fmspc == fmspc && item.issuer == *issuer);
         match fitting.max_by_key(|item| item.until) {
             Some(item) => Ok((item, fmspc)),
-            None => Err(Denied::NoCollateral { fmspc, issuer: issuer.to_string() }),
+            None => Err(Denied::NoCollateral { fmspc, issuer: tame(&issuer.to_string()) }),
         }
     }
 }

@@ -114,8 +114,13 @@ impl Denied {
     pub(super) fn not_genuine(what: &str, problem: &dyn fmt::Display) -> Self {
         let text = format!("{problem:#}");
         let text = text.split(" @").next().unwrap_or_default();
-        Self::NotGenuine(format!("{what}: {}", text.chars().take(300).collect::<String>()))
+        Self::NotGenuine(format!("{what}: {}", tame(text)))
     }
+}
+
+/// Words that an unverified quote may have put into a text: no control of a terminal or a log, and no book.
+pub(super) fn tame(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
 fn list(advisories: &[String]) -> String {

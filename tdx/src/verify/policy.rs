@@ -16,8 +16,7 @@ pub const MAX_POLICY_BYTES: usize = 65_536;
 const MAX_REATTEST_HOURS: u32 = 720;
 
 /// What a build of the guest measures to. All three: `MR_TD` covers the firmware only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measurements {
     /// `MR_TD`: the firmware.
     pub mrtd: Digest,
@@ -29,15 +28,39 @@ pub struct Measurements {
 
 /// A release of the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Release {
     /// Its name, in logs and refusals.
     pub name: String,
     /// What it measures to.
-    #[serde(flatten)]
     pub measurements: Measurements,
     /// Known, and no longer admitted: its clients are told so, and evicted.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
+}
+
+/// A release as it is in the file. Flat without serde's `flatten`, which would let a misspelt `withdrawn` pass.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    mrtd: Digest,
+    rtmr1: Digest,
+    rtmr2: Digest,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    withdrawn: bool,
+}
+
+impl From<Written> for Release {
+    fn from(Written { name, mrtd, rtmr1, rtmr2, withdrawn }: Written) -> Self {
+        Self { name, measurements: Measurements { mrtd, rtmr1, rtmr2 }, withdrawn }
+    }
+}
+
+impl From<Release> for Written {
+    fn from(release: Release) -> Self {
+        let Measurements { mrtd, rtmr1, rtmr2 } = release.measurements;
+        Self { name: release.name, mrtd, rtmr1, rtmr2, withdrawn: release.withdrawn }
+    }
 }
 
 /// What a server admits by. A TOML file; docs/tdx/operators.md has an example.

@@ -1,8 +1,10 @@
 //! The helper over a real socket.
 
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use zipnet_dcnet::ids::{ClientId, DeploymentId};
 use zipnet_tdx::quote::helper::{Helper, serve};
@@ -87,4 +89,29 @@ fn only_our_formats_are_quoted_and_nothing_long_is_read() {
     assert!(raw(&130_u32.to_le_bytes()).is_empty() && raw(&u32::MAX.to_le_bytes()).is_empty());
     let right = [&129_u32.to_le_bytes()[..], &[0; 129]].concat();
     assert_eq!(raw(&right).len(), 4 + 1 + 4 + 64);
+}
+
+#[test]
+fn the_program_answers_on_the_socket_that_it_is_started_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("quote.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let program = |stdin: Stdio, base: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zipnet-quote"));
+        command.arg("--base").arg(base).stdin(stdin).output().unwrap()
+    };
+    let ask = |base: &Path| {
+        std::thread::scope(|scope| {
+            let caller = scope.spawn(|| Helper::new(&socket).quote(&data()[0]).unwrap_err().to_string());
+            let stream: OwnedFd = listener.accept().unwrap().0.into();
+            assert!(program(stream.into(), base).status.success());
+            caller.join().unwrap()
+        })
+    };
+    // As systemd does it: on a host that is no guest, and with a folder that is not the kernel's.
+    assert!(ask(&dir.path().join("none")).contains("no TDX guest"));
+    assert!(ask(dir.path()).contains("provider"));
+    let none = program(Stdio::null(), dir.path());
+    assert_eq!(none.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&none.stderr).starts_with("error: no request on standard input"));
 }

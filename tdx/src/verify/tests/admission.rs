@@ -232,8 +232,10 @@ fn a_policy_that_cannot_be_is_refused_at_its_edges() {
     assert_eq!(parse(&format!("tcb = [\"Revoked\"]\n{}", file(&[1]))), Err(PolicyError::Revoked));
     assert!(matches!(parse(&format!("tcb = [\"Good\"]\n{}", file(&[1]))), Err(PolicyError::Malformed(_))));
     assert!(matches!(parse(&format!("tbc = []\n{}", file(&[1]))), Err(PolicyError::Malformed(_))));
-    let typo = file(&[1]).replace("rtmr2", "rtmr3");
-    assert!(matches!(parse(&typo), Err(PolicyError::Malformed(_))));
+    for typo in [file(&[1]).replace("rtmr2", "rtmr3"), file(&[1]) + "withdrawm = true\n"] {
+        assert!(matches!(parse(&typo), Err(PolicyError::Malformed(_))), "{typo}");
+    }
+    assert!(parse(&(file(&[1]) + "withdrawn = true\n")).unwrap().releases[0].withdrawn);
     let long = file(&[1]).replace("\"1\"", &format!("\"{}\"", "n".repeat(65)));
     assert!(matches!(parse(&long), Err(PolicyError::Name(_))));
     assert!(parse(&long.replace("nn", "n")).is_ok());
