@@ -81,9 +81,18 @@ fn functions(dir: &Path, out: &mut BTreeSet<String>) {
 fn every_test_that_the_docs_name_exists() {
     let root = root();
     let mut known = BTreeSet::new();
-    for folder in
-        ["dcnet", "store", "network", "committee", "aggregator", "zipnetd", "zipnetctl", "proto", "tests"]
-    {
+    for folder in [
+        "dcnet",
+        "store",
+        "network",
+        "committee",
+        "aggregator",
+        "zipnetd",
+        "zipnetctl",
+        "proto",
+        "tdx",
+        "tests",
+    ] {
         functions(&root.join(folder), &mut known);
     }
     let mut named = 0;
