@@ -197,7 +197,7 @@ mod tests {
         attested.record(1, [1; 32]);
         attested.admit(&request(5, 5, [1; 32])).unwrap();
         let no = |request: &Request| attested.admit(request).unwrap_err();
-        assert!(no(&request(5, 6, D.0)).contains("report data"), "of another session");
+        assert!(no(&request(5, 6, D.0)).contains("not about this client, session"), "of another session");
         assert!(no(&request(5, 5, [9; 32])).contains("record"), "of a record that never was");
         let nothing = Request { evidence: Vec::new(), ..request(5, 5, D.0) };
         assert!(no(&nothing).contains("no evidence"), "{}", no(&nothing));

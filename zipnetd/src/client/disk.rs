@@ -37,6 +37,8 @@ impl Disk {
 
     /// What was measured last. Starts the next measurement, in a thread of its own, when that is due; does not wait.
     pub(super) fn room(&mut self) -> Room {
+        // Before: the next measurement may be quick, and what is told must not depend on that.
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let good = |(at, task): &(Instant, JoinHandle<()>)| at.elapsed() < GOOD || !task.is_finished();
         if !self.measured.as_ref().is_some_and(good) {
             let (dir, seen) = (self.dir.clone(), self.seen.clone());
@@ -46,7 +48,7 @@ impl Disk {
             });
             self.measured = Some((Instant::now(), task));
         }
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        seen
     }
 }
 
