@@ -22,10 +22,12 @@ pub use presence::Presence;
 /// - `iroh_gossip::net=error`: it warns when it hears of a peer before that peer's address; the catalog brings it soon.
 /// - `iroh::protocol=error`: it warns when a remote closes its connection first, which is how calls and pings end.
 /// - `iroh_relay::server::client=error`: the embedded relay warns when a node leaves.
+/// - `noq_proto::connection=error`: it warns when a path of a connection that is being closed anyway times out.
 /// - `mosaik::discovery=error`: it warns when the last neighbour leaves, and when a peer is gone before it was asked.
 /// - `iroh::address_lookup=off`, `iroh::socket=off`: while a network is being built they complain of look-up services that
 ///   we switch off as soon as we can, and of an endpoint that is dropped when building failed; the universe tells that.
 /// - `openraft=off`: it reports every step and warns of every vote that comes late; what ends a log, its server tells.
 pub const QUIET_LOG_DIRECTIVES: &str = "openraft=off,iroh=warn,iroh::address_lookup=off,iroh::socket=off,\
                                         iroh_relay=warn,iroh_gossip::net=error,iroh::protocol=error,\
-                                        iroh_relay::server::client=error,mosaik::discovery=error";
+                                        iroh_relay::server::client=error,noq_proto::connection=error,\
+                                        mosaik::discovery=error";
