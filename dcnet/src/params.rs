@@ -17,6 +17,8 @@ pub const TAG_BYTES: usize = 16;
 pub const CELL_BYTES: usize = 8;
 /// Longest round period or deadline, in milliseconds.
 pub const MAX_MILLIS: u32 = 3_600_000;
+/// No committee opens more rounds; keeps arithmetic on foreign numbers from overflowing.
+pub const MAX_ROUND: u64 = 1 << 48;
 
 /// Who joins the universe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]

@@ -2,12 +2,10 @@
 
 use zipnet_dcnet::descriptor::Descriptor;
 use zipnet_dcnet::ids::PeerId;
+use zipnet_dcnet::params::MAX_ROUND;
 use zipnet_dcnet::record::Record;
 
 use super::{RECENT, Round, State};
-
-/// No committee opens more rounds; keeps arithmetic on foreign numbers from overflowing.
-const MAX_ROUND: u64 = 1 << 48;
 
 impl State {
     /// Whether this is a state of this deployment that holds together: what the log makes does. It says nothing about what

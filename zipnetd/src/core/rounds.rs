@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use zipnet_dcnet::header::SignedHeader;
 use zipnet_dcnet::ids::{HeaderDigest, PeerId, RecordDigest};
+use zipnet_dcnet::params::MAX_ROUND;
 use zipnet_dcnet::reservation::Token;
 use zipnet_dcnet::roster::Roster;
 use zipnet_dcnet::wire::RosterUpdate;
@@ -20,8 +21,6 @@ use super::scan;
 use super::settle::closed;
 use super::status::{Skip, Why};
 
-/// No committee opens more rounds; keeps arithmetic on foreign numbers from overflowing.
-pub(super) const MAX_ROUND: u64 = 1 << 48;
 /// Records that are fetched to close a gap.
 const GAP: u32 = 64;
 /// Rounds that are asked about again, at most, and pauses between two askings, in rounds.

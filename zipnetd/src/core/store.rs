@@ -7,12 +7,11 @@
 //! Receipts are in a tree of their own, see [`super::receipts`].
 
 use zeroize::Zeroizing;
-use zipnet_dcnet::params::Params;
+use zipnet_dcnet::params::{MAX_ROUND, Params};
 
 use super::config::{MAX_REQUEST_ID_BYTES, MAX_TERMINAL, MAX_TERMINAL_BYTES};
 use super::message::{Failure, Message, MessageId, SealedAt, Setback, State};
 use super::output::Op;
-use super::rounds::MAX_ROUND;
 
 /// Version of the records; a changed layout is a new one.
 pub const VERSION: u8 = 2;
