@@ -13,6 +13,7 @@ use zipnet_tdx::image::content::{self, Content, With};
 use zipnet_tdx::image::inputs::{FIRMWARE, FIRMWARE_PATH, Inputs, KERNEL, KERNEL_PATH};
 use zipnet_tdx::image::{COMMAND_LINE, module_paths};
 use zipnet_tdx::measure::{self, Boot, PageOrder};
+use zipnet_tdx::verify::Measurements;
 
 /// Builds the guest that runs zipnetd under Intel TDX, and predicts what a platform measures of it.
 #[derive(Debug, Parser)]
@@ -155,9 +156,9 @@ fn predict(arguments: &Measure) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(measured: &measure::Measurements) {
+fn show(measured: &Measurements) {
     for (name, digest) in [("MR_TD", measured.mrtd), ("RTMR1", measured.rtmr1), ("RTMR2", measured.rtmr2)] {
-        println!("{name}   {}", hex::encode(digest));
+        println!("{name}   {digest}");
     }
 }
 

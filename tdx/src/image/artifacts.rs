@@ -8,7 +8,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::COMMAND_LINE;
 use super::launcher::{self, LauncherError};
-use crate::measure::{self, Boot, MeasureError, Measurements, PageOrder};
+use crate::measure::{self, Boot, MeasureError, PageOrder};
+use crate::quote::Digest;
+use crate::verify::Measurements;
 
 /// Version of `measurements.json`.
 pub const FORMAT: u32 = 1;
@@ -90,17 +92,18 @@ pub fn write(parts: &Parts, folder: &Path) -> Result<Measurements, ArtifactsErro
         command_line: COMMAND_LINE,
     };
     let measured = measure::predict(boot, PageOrder::SinglePass)?;
-    let old = measure::predict(boot, PageOrder::TwoPasses)?;
+    let sections = measure::tdvf::sections(&parts.firmware).map_err(MeasureError::from)?;
+    let old = Digest(measure::mrtd::mrtd(&parts.firmware, &sections, PageOrder::TwoPasses));
     let kernel = measure::pe::authenticode(&parts.kernel).map_err(MeasureError::from)?;
     let launcher = launcher::launcher(parts)?;
     let json = Json {
         format: FORMAT,
         instance: parts.instance.as_deref(),
-        mrtd: hex::encode(measured.mrtd),
-        rtmr1: hex::encode(measured.rtmr1),
-        rtmr2: hex::encode(measured.rtmr2),
+        mrtd: measured.mrtd.to_string(),
+        rtmr1: measured.rtmr1.to_string(),
+        rtmr2: measured.rtmr2.to_string(),
         page_order: PageOrder::SinglePass.name(),
-        mrtd_two_passes: hex::encode(old.mrtd),
+        mrtd_two_passes: old.to_string(),
         command_line: COMMAND_LINE,
         kernel_authenticode_sha384: hex::encode(kernel),
         sha256: Files {
@@ -113,7 +116,7 @@ pub fn write(parts: &Parts, folder: &Path) -> Result<Measurements, ArtifactsErro
     };
     let mut json = serde_json::to_string_pretty(&json).expect("invariant: strings and numbers only");
     json.push('\n');
-    let line = |digest: measure::Digest| format!("{}\n", hex::encode(digest)).into_bytes();
+    let line = |digest: Digest| format!("{digest}\n").into_bytes();
     let files: [(&str, &[u8]); 8] = [
         ("zipnet-client-ovmf.fd", &parts.firmware),
         ("zipnet-client-vmlinuz", &parts.kernel),

@@ -20,6 +20,9 @@ use sha2::{Digest as _, Sha384};
 
 pub use mrtd::PageOrder;
 
+use crate::quote;
+use crate::verify::Measurements;
+
 /// One value of a measurement register, or what is extended into one: a SHA-384.
 pub type Digest = [u8; 48];
 
@@ -34,17 +37,6 @@ pub struct Boot<'a> {
     pub initramfs: &'a [u8],
     /// The command line as `-append` takes it.
     pub command_line: &'a str,
-}
-
-/// What identifies a guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Measurements {
-    /// The build-time measurement: the firmware.
-    pub mrtd: Digest,
-    /// The kernel.
-    pub rtmr1: Digest,
-    /// The command line and the initramfs.
-    pub rtmr2: Digest,
 }
 
 /// Why there is no prediction.
@@ -74,9 +66,9 @@ pub fn predict(boot: Boot<'_>, order: PageOrder) -> Result<Measurements, Measure
     }
     let sections = tdvf::sections(boot.firmware)?;
     Ok(Measurements {
-        mrtd: mrtd::mrtd(boot.firmware, &sections, order),
-        rtmr1: rtmr::replay(&rtmr::kernel_events(boot.kernel)?),
-        rtmr2: rtmr::replay(&rtmr::initramfs_events(boot.command_line, boot.initramfs)?),
+        mrtd: quote::Digest(mrtd::mrtd(boot.firmware, &sections, order)),
+        rtmr1: quote::Digest(rtmr::replay(&rtmr::kernel_events(boot.kernel)?)),
+        rtmr2: quote::Digest(rtmr::replay(&rtmr::initramfs_events(boot.command_line, boot.initramfs)?)),
     })
 }
 
