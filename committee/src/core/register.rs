@@ -3,7 +3,7 @@
 use rand_core::Rng;
 use zeroize::Zeroizing;
 use zipnet_dcnet::descriptor;
-use zipnet_dcnet::ids::RecordDigest;
+use zipnet_dcnet::record::Record;
 use zipnet_dcnet::register::{self, Answer, RegisterError, Request};
 use zipnet_dcnet::signed::Signed;
 
@@ -17,7 +17,7 @@ pub trait Admission: Send + Sync + 'static {
     fn kind(&self) -> descriptor::Admission;
 
     /// A record became final. Said at least once of each, in ascending order.
-    fn record(&self, round: u64, digest: RecordDigest);
+    fn record(&self, record: &Record);
 
     /// Whether this request, whose signature holds, is admitted.
     ///
@@ -34,7 +34,7 @@ impl Admission for Open {
         descriptor::Admission::Open
     }
 
-    fn record(&self, _: u64, _: RecordDigest) {}
+    fn record(&self, _: &Record) {}
 
     fn admit(&self, _: &Request) -> Result<(), String> {
         Ok(())

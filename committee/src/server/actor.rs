@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use zipnet_dcnet::ids::PeerId;
 use zipnet_dcnet::signed::encode;
-use zipnet_dcnet::wire::Ended;
 use zipnet_network::links::Kind;
 use zipnet_store::{Batch, Store};
 
@@ -127,11 +126,7 @@ impl Actor {
         };
         shared.hub.publish(shared.now(), &shared.applied().state, &ended);
         told.into_iter().for_each(tell);
-        for ended in ended.values() {
-            if let Ended::Final(signed) = ended {
-                shared.admission.record(signed.record.round, signed.record.digest());
-            }
-        }
+        shared.tell_admission(ended.values());
         if !ended.is_empty() {
             shared.archive.keep(ended).await?;
         }

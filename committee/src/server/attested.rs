@@ -1,20 +1,16 @@
 //! Admission by TDX quote: a server vouches for whom it has verified itself.
 
-use std::fs;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tracing::{error, info, warn};
 use zipnet_dcnet::descriptor;
 use zipnet_dcnet::ids::{DeploymentId, RecordDigest};
+use zipnet_dcnet::record::Record;
 use zipnet_dcnet::register::Request;
 use zipnet_tdx::quote::Subject;
-use zipnet_tdx::verify::{
-    Authenticate, Collateral, CollateralError, Expiry, Gate, MAX_COLLATERAL_BYTES, MAX_POLICY_BYTES, Policy,
-    PolicyError, Recent, Verifier,
-};
+use zipnet_tdx::verify::{Authenticate, Collateral, Expiry, FileError, Gate, Policy, Recent, Verifier};
 
 use crate::core::Admission;
 
@@ -30,39 +26,12 @@ pub struct Attested<V = Verifier> {
 /// Admission that cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum AttestedError {
-    /// A file that cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// The policy.
-    #[error("the policy {}: {source}", path.display())]
-    Policy {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        source: PolicyError,
-    },
+    #[error("the policy {0}")]
+    Policy(#[source] FileError),
     /// The collateral.
-    #[error("the collateral {}: {source}", path.display())]
-    Collateral {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        source: CollateralError,
-    },
-}
-
-/// At most one byte more than `most`: whoever reads the file says that it is too long.
-fn read(path: &Path, most: usize) -> Result<Vec<u8>, AttestedError> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path);
-    let taken = file.and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes));
-    taken.map_err(|source| AttestedError::Read { path: path.to_owned(), source })?;
-    Ok(bytes)
+    #[error("the collateral {0}")]
+    Collateral(#[source] FileError),
 }
 
 /// Seconds since 1970.
@@ -80,16 +49,12 @@ impl Attested {
         policy: &Path,
         collateral: &Path,
     ) -> Result<(Self, u64), AttestedError> {
-        let bytes = read(policy, MAX_POLICY_BYTES)?;
-        let parsed = Policy::parse(&bytes)
-            .map_err(|source| AttestedError::Policy { path: policy.to_owned(), source })?;
+        let parsed = Policy::load(policy).map_err(AttestedError::Policy)?;
         for release in &parsed.releases {
             let name = &release.name;
             info!(release = name, withdrawn = release.withdrawn, "admission by TDX quote");
         }
-        let bytes = read(collateral, MAX_COLLATERAL_BYTES)?;
-        let known = Collateral::parse(&bytes)
-            .map_err(|source| AttestedError::Collateral { path: collateral.to_owned(), source })?;
+        let known = Collateral::load(collateral).map_err(AttestedError::Collateral)?;
         let until = known.until();
         Ok((Self::new(deployment, Gate::new(Verifier::new(known), parsed)), until))
     }
@@ -100,6 +65,10 @@ impl<V> Attested<V> {
     pub fn new(deployment: DeploymentId, gate: Gate<V>) -> Self {
         Self { gate, recent: Mutex::new(Recent::new(deployment)) }
     }
+
+    fn note(&self, round: u64, digest: RecordDigest) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).note(round, digest);
+    }
 }
 
 impl<V: Authenticate + 'static> Admission for Attested<V> {
@@ -107,8 +76,8 @@ impl<V: Authenticate + 'static> Admission for Attested<V> {
         descriptor::Admission::Tdx
     }
 
-    fn record(&self, round: u64, digest: RecordDigest) {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).note(round, digest);
+    fn record(&self, record: &Record) {
+        self.note(record.round, record.digest());
     }
 
     fn admit(&self, request: &Request) -> Result<(), String> {
@@ -125,18 +94,14 @@ impl<V: Authenticate + 'static> Admission for Attested<V> {
 /// Says again and again that the collateral has to be renewed, from well before its end on. Never ends.
 pub async fn watch_collateral(until: u64) {
     loop {
-        let days = |seconds: u64| seconds / 86_400;
         match Expiry::of(until, now()) {
             None => {}
-            Some(Expiry::Soon(left)) => warn!(
-                days = days(left),
-                "the collateral ends soon: fetch it anew and restart this server (docs/tdx/operators.md)"
-            ),
-            Some(Expiry::Over(since)) => error!(
-                days = days(since),
-                "the collateral is over: no client can register; fetch it anew and restart this server \
-                 (docs/tdx/operators.md)"
-            ),
+            Some(expiry @ Expiry::Soon(_)) => {
+                warn!("{expiry}, and restart this server (docs/tdx/operators.md)");
+            }
+            Some(expiry @ Expiry::Over(_)) => {
+                error!("no client can register: {expiry}, and restart this server (docs/tdx/operators.md)");
+            }
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -145,6 +110,8 @@ pub async fn watch_collateral(until: u64) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::fs;
 
     use zeroize::Zeroizing;
     use zipnet_dcnet::identity::Identity;
@@ -194,16 +161,16 @@ mod tests {
     fn who_shows_a_quote_about_itself_of_an_admitted_release_made_lately_is_admitted() {
         let attested = attested(false);
         attested.admit(&request(5, 5, D.0)).unwrap();
-        attested.record(1, [1; 32]);
+        attested.note(1, [1; 32]);
         attested.admit(&request(5, 5, [1; 32])).unwrap();
         let no = |request: &Request| attested.admit(request).unwrap_err();
         assert!(no(&request(5, 6, D.0)).contains("not about this client, session"), "of another session");
         assert!(no(&request(5, 5, [9; 32])).contains("record"), "of a record that never was");
         let nothing = Request { evidence: Vec::new(), ..request(5, 5, D.0) };
         assert!(no(&nothing).contains("no evidence"), "{}", no(&nothing));
-        attested.record(1 + MAX_AGE_ROUNDS, [2; 32]);
+        attested.note(1 + MAX_AGE_ROUNDS, [2; 32]);
         attested.admit(&request(5, 5, [1; 32])).unwrap();
-        attested.record(2 + MAX_AGE_ROUNDS, [3; 32]);
+        attested.note(2 + MAX_AGE_ROUNDS, [3; 32]);
         assert!(no(&request(5, 5, [1; 32])).contains("record"), "too old");
     }
 

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
-use zipnet_dcnet::descriptor::Descriptor;
+use zipnet_dcnet::descriptor::{Admission as Kind, Descriptor};
 use zipnet_dcnet::identity::Identity;
 use zipnet_dcnet::ids::PeerId;
 use zipnet_dcnet::signed::encode;
@@ -190,19 +190,28 @@ impl Shared {
         u64::try_from(self.started.elapsed().as_millis()).expect("invariant: less than half a billion years")
     }
 
-    /// Tells the admission of the records that it has missed.
-    fn tell_admission(&self) -> Result<(), StoreError> {
+    /// Tells the admission of final records.
+    pub(crate) fn tell_admission<'a>(&self, ended: impl IntoIterator<Item = &'a Ended>) {
+        for ended in ended {
+            if let Ended::Final(signed) = ended {
+                self.admission.record(&signed.record);
+            }
+        }
+    }
+
+    /// Tells it of those that ended before this start.
+    fn remind_admission(&self) -> Result<(), StoreError> {
+        if self.admission.kind() == Kind::Open {
+            // It does not care: no need to read them.
+            return Ok(());
+        }
         let mut from = self.applied().state.opened().saturating_sub(LOOK_BACK.into());
         loop {
             // A reply is cut where it would be too long.
             let items = self.archive.read(&RecordsCall { from, limit: LOOK_BACK })?.items;
             let Some(last) = items.last() else { return Ok(()) };
             from = last.round() + 1;
-            for ended in items {
-                if let Ended::Final(signed) = ended {
-                    self.admission.record(signed.record.round, signed.record.digest());
-                }
-            }
+            self.tell_admission(&items);
         }
     }
 
@@ -288,7 +297,7 @@ impl Server {
             turns: AtomicU64::new(0),
             started: Instant::now(),
         });
-        shared.tell_admission()?;
+        shared.remind_admission()?;
         node.links.serve(Arc::new(service::Service(shared.clone())));
         let describe = describe(&shared, &node.links);
         node.universe.serve_describe(&descriptor.instance, Arc::new(describe));

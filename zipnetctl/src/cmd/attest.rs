@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 use zipnet_tdx::{
     quote::{Contents, MAX_QUOTE_BYTES, Quote},
-    verify::{Authenticate, Collateral, Denied, MAX_COLLATERAL_BYTES, MAX_POLICY_BYTES, Policy, Verifier},
+    verify::{Authenticate, Collateral, Denied, FileError, Policy, Verifier},
 };
 
 use super::Context;
@@ -101,11 +101,9 @@ fn show(args: &Show, context: &mut Context) -> Result<(), Failure> {
 }
 
 fn verify(args: &Verify, context: &mut Context) -> Result<(), Failure> {
-    let problem = |path: &Path, problem: String| Failure::File { path: path.to_owned(), problem };
-    let policy = read(&args.policy, MAX_POLICY_BYTES)?;
-    let policy = Policy::parse(&policy).map_err(|e| problem(&args.policy, e.to_string()))?;
-    let collateral = read(&args.collateral, MAX_COLLATERAL_BYTES)?;
-    let collateral = Collateral::parse(&collateral).map_err(|e| problem(&args.collateral, e.to_string()))?;
+    let file = |FileError { path, problem }| Failure::File { path, problem };
+    let policy = Policy::load(&args.policy).map_err(file)?;
+    let collateral = Collateral::load(&args.collateral).map_err(file)?;
     let (name, bytes) = quote(&args.file)?;
     let now = args.at.unwrap_or_else(|| secs(SystemTime::now()));
 

@@ -1,8 +1,6 @@
 //! The command line of `zipnet-keybroker`.
 
-use std::fmt::Display;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,7 +12,7 @@ use zeroize::Zeroizing;
 use super::core::Broker;
 use super::folder::Folder;
 use super::net::{Outside, serve};
-use crate::verify::{Collateral, Expiry, MAX_COLLATERAL_BYTES, MAX_POLICY_BYTES, Policy, Verifier};
+use crate::verify::{Collateral, Expiry, Policy, Verifier};
 
 /// How often the collateral's end is looked at.
 const LOOK: Duration = Duration::from_hours(6);
@@ -94,8 +92,8 @@ fn key(path: &Path) -> Result<(), String> {
 
 fn run(args: &Run) -> Result<(), String> {
     // 1. What to judge by.
-    let policy = parsed(&args.policy, MAX_POLICY_BYTES, Policy::parse)?;
-    let collateral = parsed(&args.collateral, MAX_COLLATERAL_BYTES, Collateral::parse)?;
+    let policy = Policy::load(&args.policy).map_err(|e| e.to_string())?;
+    let collateral = Collateral::load(&args.collateral).map_err(|e| e.to_string())?;
     let until = collateral.until();
 
     // 2. Who has which key.
@@ -122,18 +120,6 @@ fn run(args: &Run) -> Result<(), String> {
             return Err(format!("{error}; no key is given before that is mended"));
         }
     }
-}
-
-fn parsed<T, E: Display>(
-    path: &Path,
-    limit: usize,
-    parse: impl Fn(&[u8]) -> Result<T, E>,
-) -> Result<T, String> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|e| format!("{}: {e}", path.display()))?;
-    parse(&bytes).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// The real one.
