@@ -56,8 +56,8 @@ impl Hub {
     /// called often: records may wait for signatures (see [`super::held`]).
     pub(super) fn publish(&self, now: u64, state: &State, fresh: &BTreeMap<u64, Ended>) {
         let mut told = lock(&self.told);
-        let opened = state.round().and_then(|round| Some((round, round.signed_header()?)));
-        let opened = opened.filter(|(round, _)| told.open != Some(round.digest));
+        let untold = state.round().filter(|round| told.open != Some(round.digest));
+        let opened = untold.and_then(|round| Some((round, round.signed_header()?)));
         for ended in told.held.take(now, fresh, opened.is_some()) {
             self.send(&Event::Ended(ended));
         }

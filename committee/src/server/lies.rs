@@ -13,12 +13,10 @@ use zipnet_dcnet::statement::{Lapse, Policy};
 use zipnet_dcnet::wire::{RegisterCall, RegisterReply, refusal};
 use zipnet_network::Presence;
 use zipnet_network::links::{Kind, Refusal, Remote, Role, Service as _};
-use zipnet_network::universe::Relay;
 use zipnet_store::MemStore;
 
 use super::service::Service;
 use super::*;
-use crate::core::Open;
 use crate::entry::Entry;
 use crate::raft::Machine as _;
 
@@ -43,29 +41,10 @@ fn counted(page: &PrometheusHandle, name: &str, reason: &str) -> u64 {
 
 /// A committee of one that has logged its boot, and what it answers.
 async fn server() -> (Server, Service) {
-    let identity = identity(7);
-    let descriptor = Descriptor::new("test", Params::dev(1), vec![identity.peer_id()]).unwrap();
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let node = NodeConfig {
-        listen: loopback,
-        announce: Vec::new(),
-        universe_listen: Some(loopback),
-        universe: "test".to_owned(),
-        bootstrap: Vec::new(),
-        relay: "http://127.0.0.1:1".parse::<Relay>().unwrap(),
-    };
-    let store = Arc::new(MemStore::new());
-    let config = ServerConfig {
-        identity: identity.clone(),
-        descriptor,
-        store,
-        node,
-        aggregators: Vec::new(),
-        admission: Box::new(Open),
-    };
+    let config = super::tests::config(Arc::new(MemStore::new()));
+    let me = config.identity.peer_id();
     let server = Server::start(config).await.unwrap();
     let end = Instant::now() + PATIENCE;
-    let me = identity.peer_id();
     while server.shared.applied().state.server(&me).is_none_or(|s| s.boot.is_none()) {
         assert!(Instant::now() < end, "it never logs its boot");
         sleep(Duration::from_millis(10)).await;

@@ -9,11 +9,7 @@ use super::*;
 use crate::core::Open;
 
 /// A committee of one, whose log commits what it writes without anybody else, on a relay that is not there.
-async fn server(store: Arc<MemStore>) -> Server {
-    server_with(store, Vec::new()).await
-}
-
-async fn server_with(store: Arc<MemStore>, aggregators: Vec<PeerId>) -> Server {
+pub(super) fn config(store: Arc<MemStore>) -> ServerConfig {
     let identity = Arc::new(Identity::from_seed(Zeroizing::new([7; 32])));
     let descriptor = Descriptor::new("test", Params::dev(1), vec![identity.peer_id()]).unwrap();
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -26,25 +22,17 @@ async fn server_with(store: Arc<MemStore>, aggregators: Vec<PeerId>) -> Server {
         relay: "http://127.0.0.1:1".parse::<Relay>().unwrap(),
     };
     let admission = Box::new(Open);
-    let config = ServerConfig { identity, descriptor, store, node, aggregators, admission };
-    Server::start(config).await.unwrap()
+    ServerConfig { identity, descriptor, store, node, aggregators: Vec::new(), admission }
+}
+
+async fn server(store: Arc<MemStore>) -> Server {
+    Server::start(config(store)).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_server_that_would_admit_anybody_to_an_attested_deployment_does_not_start() {
-    let identity = Arc::new(Identity::from_seed(Zeroizing::new([7; 32])));
-    let open = Descriptor::new("test", Params::dev(1), vec![identity.peer_id()]).unwrap();
-    let descriptor = Descriptor { admission: zipnet_dcnet::descriptor::Admission::Tdx, ..open };
-    let node = NodeConfig {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        announce: Vec::new(),
-        universe_listen: None,
-        universe: "test".to_owned(),
-        bootstrap: Vec::new(),
-        relay: "http://127.0.0.1:1".parse::<Relay>().unwrap(),
-    };
-    let (store, admission) = (Arc::new(MemStore::new()), Box::new(Open));
-    let config = ServerConfig { identity, descriptor, store, node, aggregators: Vec::new(), admission };
+    let mut config = config(Arc::new(MemStore::new()));
+    config.descriptor.admission = Kind::Tdx;
     let error = Server::start(config).await.map(|_| ()).unwrap_err();
     assert!(matches!(error, StartError::Admission { wanted: "tdx", found: "open" }), "{error}");
     assert_eq!(error.exit(), Exit::Usage);
@@ -94,7 +82,9 @@ async fn a_wedged_core_stops_the_pulse_and_a_healthy_one_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aggregator_that_leaves_is_answered_when_the_policy_is_without_it() {
     let aggregator = Identity::from_seed(Zeroizing::new([8; 32]));
-    let server = server_with(Arc::new(MemStore::new()), vec![aggregator.peer_id()]).await;
+    let aggregators = vec![aggregator.peer_id()];
+    let config = ServerConfig { aggregators, ..config(Arc::new(MemStore::new())) };
+    let server = Server::start(config).await.unwrap();
     let policy = || server.shared.applied().state.server(&server.shared.me).unwrap().aggregators.clone();
     let until = async |expected: &[PeerId]| {
         while policy() != expected {

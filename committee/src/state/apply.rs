@@ -30,13 +30,13 @@ impl State {
                     // Proposed twice: its vouches of this boot are good.
                     return Err(Refused::Twice(server));
                 }
-                let opened = self.opened;
-                let known = self.known(server)?;
-                if known.boot.is_some_and(|(last, _)| life_of(&last) != life_of(&lapse.boot)) {
+                let last = self.servers.get(&server).and_then(|s| s.boot);
+                if last.is_some_and(|(last, _)| life_of(&last) != life_of(&lapse.boot)) {
                     // It has forgotten what it signed and revealed: it must never take part again.
                     return Err(Refused::Life(server));
                 }
                 self.registry.lapse(&server);
+                let opened = self.opened;
                 let known = self.known(server)?;
                 (known.boot, known.returned, known.out) = (Some(boot), opened, false);
                 let needed = |r: &&mut Round| r.has(&server) && !r.partials.contains_key(&server);
