@@ -18,8 +18,9 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::socket::{Candidate, SocketDirError, check_socket_dir};
 
-/// How long the daemon may take to accept and to answer the first question (its health).
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the daemon may take to accept and to answer the first question (its health). systemd takes callers while a daemon
+/// that it restarts is still opening its store, which takes seconds on a slow machine: they are to wait for it.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A daemon that stops answering pings in the middle of a stream is noticed after about the sum of these.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);

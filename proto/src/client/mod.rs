@@ -106,7 +106,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the daemon at `path` and waits for its first answer, at most 3 s.
+    /// Connects to the daemon at `path` and waits for its first answer, at most 15 s.
     ///
     /// # Errors
     /// [`ConnectError`] says which of the many ways it went wrong.
