@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use clap::{CommandFactory, Parser};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
+use tracing::info;
 use zipnet_dcnet::descriptor::{self, Descriptor};
 use zipnet_dcnet::ids::PeerId;
 use zipnet_role::{Because, Command, Ended, Exit, Failure, RoleArgs, STOP, Start};
@@ -14,7 +16,7 @@ use zipnet_store::SledStore;
 
 use crate::core::{Admission, Open};
 use crate::metrics;
-use crate::server::{Attested, LEAVE, Server, ServerConfig, watch_collateral};
+use crate::server::{Attested, Files, LEAVE, Server, ServerConfig, keep_up};
 
 /// A committee server of a zipnet deployment.
 #[derive(Parser)]
@@ -27,10 +29,10 @@ struct Cli {
     /// The aggregators that this server takes envelopes from.
     #[arg(long = "aggregator", env = "ZIPNET_AGGREGATORS", value_name = "PEERID", value_delimiter = ',')]
     aggregators: Vec<PeerId>,
-    /// For a deployment with `admission = tdx`: the releases of the guest that are admitted, TOML.
+    /// For a deployment with `admission = tdx`: the releases of the guest that are admitted, TOML. Read again at SIGHUP.
     #[arg(long, env = "ZIPNET_TDX_POLICY", value_name = "FILE")]
     tdx_policy: Option<PathBuf>,
-    /// For the same: what Intel says about the platforms of clients, JSON.
+    /// For the same: what Intel says about the platforms of clients, JSON. Read again at SIGHUP.
     #[arg(long, env = "ZIPNET_TDX_COLLATERAL", value_name = "FILE")]
     tdx_collateral: Option<PathBuf>,
 }
@@ -47,20 +49,31 @@ pub fn main() -> ExitCode {
     zipnet_role::start("zipnet-server", role, command.as_ref(), |start| run(start, aggregators, tdx))
 }
 
-/// Admission as the deployment says; for quotes by these files, policy and collateral.
+/// Admission as the deployment says; for quotes by these files, policy and collateral, which are read again at each
+/// `hangup`.
 fn admission(
     descriptor: &Descriptor,
     tdx: (Option<PathBuf>, Option<PathBuf>),
-) -> anyhow::Result<Box<dyn Admission>> {
+    mut hangup: Signal,
+) -> anyhow::Result<Arc<dyn Admission>> {
     match (descriptor.admission, tdx) {
-        (descriptor::Admission::Open, (None, None)) => Ok(Box::new(Open)),
+        (descriptor::Admission::Open, (None, None)) => {
+            tokio::spawn(async move {
+                while hangup.recv().await.is_some() {
+                    info!("there is nothing to read again: this deployment admits anybody");
+                }
+            });
+            Ok(Arc::new(Open))
+        }
         (descriptor::Admission::Open, _) => bail!(
             "--tdx-policy and --tdx-collateral are set, but this deployment admits anybody (admission = open)"
         ),
         (descriptor::Admission::Tdx, (Some(policy), Some(collateral))) => {
-            let (attested, until) = Attested::load(descriptor.id(), &policy, &collateral)?;
-            tokio::spawn(watch_collateral(until));
-            Ok(Box::new(attested))
+            let files = Files { policy, collateral };
+            let (attested, until) = Attested::load(descriptor.id(), &files)?;
+            let attested = Arc::new(attested);
+            tokio::spawn(keep_up(attested.clone(), files, until, hangup));
+            Ok(attested)
         }
         (descriptor::Admission::Tdx, _) => bail!(
             "this deployment admits by TDX quote: --tdx-policy FILE and --tdx-collateral FILE (or ZIPNET_TDX_POLICY and \
@@ -80,7 +93,8 @@ async fn run(
             "--aggregator PEERID (or ZIPNET_AGGREGATORS) is missing: without one no round can be folded";
         return Err(Failure::new(Exit::Usage, anyhow!(text)));
     }
-    let admission = admission(&setup.descriptor, tdx).because(Exit::Usage)?;
+    let hangup = signal(SignalKind::hangup()).because(Exit::Failed)?;
+    let admission = admission(&setup.descriptor, tdx, hangup).because(Exit::Usage)?;
     zipnet_role::metrics::serve(setup.metrics, &metrics::METRICS).because(Exit::Address)?;
     let folder = setup.state_dir.join("log");
     let store = Arc::new(SledStore::open(&folder).because(Exit::Store)?);
@@ -127,11 +141,13 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_server_admits_as_its_deployment_says_or_does_not_start() {
+    #[tokio::test]
+    async fn a_server_admits_as_its_deployment_says_or_does_not_start() {
         let open = Descriptor::new("test", Params::dev(1), vec![PeerId([1; 32])]).unwrap();
         let tdx = Descriptor { admission: descriptor::Admission::Tdx, ..open.clone() };
         let file = || Some(PathBuf::from("/nowhere"));
+        let admission =
+            |descriptor: &Descriptor, tdx| admission(descriptor, tdx, signal(SignalKind::hangup()).unwrap());
         let no =
             |descriptor: &Descriptor, tdx| admission(descriptor, tdx).map(|_| ()).unwrap_err().to_string();
         assert_eq!(admission(&open, (None, None)).unwrap().kind(), descriptor::Admission::Open);

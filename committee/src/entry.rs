@@ -7,7 +7,7 @@ use zipnet_dcnet::header::Header;
 use zipnet_dcnet::ids::{DeploymentId, PeerId};
 use zipnet_dcnet::partial::{Commitment, Partial};
 use zipnet_dcnet::signed::{Signature, Signed, Statement};
-use zipnet_dcnet::statement::{Disclosure, Lapse, Policy, Vouch};
+use zipnet_dcnet::statement::{Disclosure, Lapse, Policy, Vouch, Withdrawal};
 
 /// "I am back": a server that was left out of headers takes part again.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -97,6 +97,8 @@ pub enum Entry {
     Disclosure(Signed<Disclosure>),
     /// A server is about to stop.
     Leave(Signed<Leave>),
+    /// A server takes a vouch back.
+    Withdrawal(Signed<Withdrawal>),
 }
 
 impl Entry {

@@ -51,6 +51,10 @@ const REFUSED: Metric =
 const REGISTRATIONS: Metric =
     Metric::counter("zipnet_server_registrations_refused_total", "registrations that were refused")
         .by("reason");
+const WITHDRAWN: Metric = Metric::counter(
+    "zipnet_server_vouches_withdrawn_total",
+    "vouches that this server asked to take back, because the client has to show a new quote or its release was withdrawn",
+);
 const AGGREGATES: Metric = Metric::counter(
     "zipnet_server_aggregates_refused_total",
     "aggregates that this server, leading, did not take into a fold",
@@ -59,7 +63,7 @@ const AGGREGATES: Metric = Metric::counter(
 const BUILD: Metric = Metric::gauge("zipnet_build_info", "always 1, labelled with the version").by("version");
 
 /// Every metric of a server.
-pub const METRICS: [Metric; 21] = [
+pub const METRICS: [Metric; 22] = [
     FINAL,
     QUIET,
     ABANDONED,
@@ -77,6 +81,7 @@ pub const METRICS: [Metric; 21] = [
     STORE,
     REFUSED,
     REGISTRATIONS,
+    WITHDRAWN,
     AGGREGATES,
     LINKS[0],
     LINKS[1],
@@ -184,6 +189,11 @@ pub(crate) fn registration_refused(reason: &'static str) {
     counter!(REGISTRATIONS.name, "reason" => reason).increment(1);
 }
 
+/// A vouch is to be taken back.
+pub(crate) fn vouch_withdrawn() {
+    counter!(WITHDRAWN.name).increment(1);
+}
+
 /// An aggregate was not taken.
 pub(crate) fn aggregate_refused(reason: &'static str) {
     counter!(AGGREGATES.name, "reason" => reason).increment(1);
@@ -248,6 +258,7 @@ mod tests {
             partial_took(Duration::from_millis(2));
             entry_refused("busy");
             registration_refused("full");
+            vouch_withdrawn();
             aggregate_refused("overlap");
             for metric in &LINKS {
                 counter!(metric.name, "reason" => "version").increment(1);

@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::hash::{Use, hash32};
-use crate::ids::{Bundle, DeploymentId, HeaderDigest, PeerId, Session};
+use crate::ids::{Bundle, ClientId, DeploymentId, HeaderDigest, PeerId, Session};
 use crate::signed::Statement;
 
 /// What a vouch says about the two ephemeral keys of a registration: `BLAKE2b-256(e_cs ‖ e_sc)` (R2).
@@ -30,6 +30,31 @@ pub struct Vouch {
 
 impl Statement for Vouch {
     const DOMAIN: &'static str = "vouch";
+    fn signer(&self) -> PeerId {
+        self.server
+    }
+}
+
+/// "I no longer vouch for this session": the client was admitted for a time that is over, or on terms that changed
+/// (section 19). What a server vouches for later has another digest, so a replayed one voids nothing.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Withdrawal {
+    /// Where.
+    pub deployment: DeploymentId,
+    /// Who vouched.
+    pub server: PeerId,
+    /// In which boot.
+    pub boot: [u8; 32],
+    /// For whom.
+    pub client: ClientId,
+    /// Which session of the client.
+    pub session: Session,
+    /// What the vouch said.
+    pub digest: [u8; 32],
+}
+
+impl Statement for Withdrawal {
+    const DOMAIN: &'static str = "withdrawal";
     fn signer(&self) -> PeerId {
         self.server
     }

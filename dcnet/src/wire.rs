@@ -5,7 +5,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::aggregate::{Aggregate, Bitmap};
 use crate::header::SignedHeader;
-use crate::ids::{Bundle, HeaderDigest};
+use crate::ids::{Bundle, HeaderDigest, Session};
 use crate::record::SignedRecord;
 use crate::register::{Answer, Request};
 use crate::roster::{Roster, RosterDelta};
@@ -59,8 +59,8 @@ pub mod refusal {
 /// Client to server: frame kind `Register`.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum RegisterCall {
-    /// What is your boot nonce? A registration has to sign it.
-    Boot,
+    /// What is your boot nonce, which a registration has to sign? And do you share a chain with this session of mine?
+    Boot(Session),
     /// R2. The same `e_cs` gets the same answer.
     Register(Box<Signed<Request>>),
 }
@@ -68,8 +68,9 @@ pub enum RegisterCall {
 /// The server's answer to [`RegisterCall`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum RegisterReply {
-    /// The boot nonce that the server's log knows it by, and its bundle.
-    Boot([u8; 32], Bundle),
+    /// The boot nonce that the server's log knows it by, its bundle, and whether the session is registered with it: it need
+    /// not be any longer, and then the client registers anew.
+    Boot([u8; 32], Bundle, bool),
     /// R2.
     Answer(Box<Signed<Answer>>),
 }

@@ -22,6 +22,7 @@ use zipnet_proto::v1::{
     SetLogLevelRequest, SetPausedRequest, StatusRequest, WatchRequest,
 };
 use zipnet_store::{Batch, MemStore, Store};
+use zipnet_tdx::quote::NoTee;
 use zipnetd::client::{Client, ClientConfig};
 use zipnetd::config::Socket;
 use zipnetd::control::{Control, Limits, Operator};
@@ -120,6 +121,7 @@ async fn start() -> (Channel, (Client, Control, tempfile::TempDir)) {
         cadence: 3,
         uid,
         public: true,
+        quotes: Arc::new(NoTee),
     };
     let client = Client::start(config).await.unwrap();
     let path = dir.path().join("c.sock");

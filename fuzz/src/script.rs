@@ -296,7 +296,7 @@ impl Play<'_> {
     fn register(&mut self, n: usize, call: RegisterCall) -> RegisterReply {
         let (server, boot) = (&self.committee.servers[n], [n as u8; 32]);
         let request = match call {
-            RegisterCall::Boot => return RegisterReply::Boot(boot, server.server_bundle()),
+            RegisterCall::Boot(_) => return RegisterReply::Boot(boot, server.server_bundle(), true),
             RegisterCall::Register(request) => request,
         };
         let random = Zeroizing::new([n as u8 + 20; 32]);

@@ -65,14 +65,14 @@ pub(crate) fn server_seeds() -> Vec<Vec<u8>> {
         out.extend(body);
         out
     };
-    let boot = runtime.block_on(door.call(0, Kind::Register, encode(&RegisterCall::Boot))).unwrap();
-    let RegisterReply::Boot(boot, me) = borsh::from_slice(&boot).unwrap() else { unreachable!() };
+    let boot = runtime.block_on(door.call(0, Kind::Register, encode(&RegisterCall::Boot([0; 32])))).unwrap();
+    let RegisterReply::Boot(boot, me, _) = borsh::from_slice(&boot).unwrap() else { unreachable!() };
     let (id, random) = (door.descriptor().id(), Zeroizing::new([3; 32]));
     let (_, request) = Pending::new(&identity(1), id, me.peer_id, boot, [4; 32], Vec::new(), &random);
     let policy = Policy { deployment: id, server: me.peer_id, aggregators: vec![identity(9).peer_id()] };
     let entry = zipnet_committee::entry::Entry::Policy(Signed::new(&identity(100), policy));
     let mut out = vec![
-        seed(0, Kind::Register, encode(&RegisterCall::Boot)),
+        seed(0, Kind::Register, encode(&RegisterCall::Boot([0; 32]))),
         seed(0, Kind::Register, encode(&RegisterCall::Register(Box::new(request)))),
         seed(0, Kind::Roster, encode(&RosterCall { digest: [0; 32] })),
         seed(1, Kind::Records, encode(&RecordsCall { from: 1, limit: 10 })),

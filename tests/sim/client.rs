@@ -158,6 +158,7 @@ impl World {
         match output {
             Output::Write { ticket, ops } => self.write(c, ticket, ops),
             Output::Register { server, call } => self.register(c, server, call),
+            Output::Attest { .. } => unreachable!("invariant: simulated deployments admit anybody"),
             Output::FetchRoster { from, digest } => self.fetch_roster(c, from, digest),
             Output::FetchRecords { from_round, limit, not } => self.fetch_records(c, from_round, limit, not),
             Output::SendEnvelope { aggregator, envelope, not_before, not_after } => {

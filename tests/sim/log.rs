@@ -291,6 +291,10 @@ pub(crate) fn name(entry: &Entry) -> String {
             let v = e.trusted();
             format!("vouch {} for {}", v.server.short(), v.client.client_id().short())
         }
+        Entry::Withdrawal(e) => {
+            let w = e.trusted();
+            format!("withdrawal {} for {}", w.server.short(), w.client.short())
+        }
         Entry::Open(h) => format!("open {} roster {} servers {}", h.round, h.roster_len, h.servers.len()),
         Entry::HeaderSignature(s) => format!("header {} {}", s.round, s.server.short()),
         Entry::Fold { round, parts } => format!("fold {round} of {}", parts.len()),

@@ -138,7 +138,10 @@ impl Server {
         call: &RegisterCall,
     ) -> Result<RegisterReply, RegisterFailure> {
         let request = match call {
-            RegisterCall::Boot => return Ok(RegisterReply::Boot(self.core.boot(), self.core.bundle())),
+            RegisterCall::Boot(session) => {
+                let known = self.core.shares(&self.state, &from.client_id(), session);
+                return Ok(RegisterReply::Boot(self.core.boot(), self.core.bundle(), known));
+            }
             RegisterCall::Register(request) => request,
         };
         if request.trusted().client != *from {
@@ -148,7 +151,9 @@ impl Server {
         answer.map(|answer| RegisterReply::Answer(Box::new(answer))).map_err(|error| match error {
             RegisterRefused::Request(RegisterError::Mismatch("boot")) => RegisterFailure::Boot,
             RegisterRefused::Evicted | RegisterRefused::OtherKey => RegisterFailure::Evicted,
-            RegisterRefused::Starting | RegisterRefused::Full => RegisterFailure::Unreachable,
+            RegisterRefused::Withdrawn | RegisterRefused::Starting | RegisterRefused::Full => {
+                RegisterFailure::Unreachable
+            }
             other => RegisterFailure::Refused(other.to_string()),
         })
     }

@@ -19,6 +19,7 @@ use zipnet_dcnet::ids::PeerId;
 use zipnet_dcnet::params::Params;
 use zipnet_dcnet::signed::encode;
 use zipnet_store::{Batch, SledStore, Store};
+use zipnet_tdx::quote::NoTee;
 use zipnetd::client::{Client, ClientConfig, Handle};
 use zipnetd::config::Socket;
 use zipnetd::control::backend::{Backend, Caller, NewMessage};
@@ -68,6 +69,7 @@ async fn client(dir: &Path) -> Client {
         cadence: 1,
         uid: nix::unistd::geteuid().as_raw(),
         public: false,
+        quotes: Arc::new(NoTee),
     };
     Client::start(config).await.unwrap()
 }

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 use zipnet_dcnet::identity::Identity;
 use zipnet_store::{SledStore, Store};
+use zipnet_tdx::quote::helper::{Helper, SOCKET};
 
 use crate::client::{Checked, Client, ClientConfig, Handle, check};
 use crate::config::{Config, Network, Real, StateDir};
@@ -122,6 +123,7 @@ pub(crate) async fn client_config(
         cadence: config.cadence.get(),
         uid,
         public: true,
+        quotes: Arc::new(Helper::new(Path::new(SOCKET))),
     })
 }
 

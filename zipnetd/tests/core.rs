@@ -3,6 +3,8 @@
 
 #[path = "core/attacks.rs"]
 mod attacks;
+#[path = "core/attest.rs"]
+mod attest;
 #[path = "core/client.rs"]
 mod client;
 #[path = "core/committee.rs"]

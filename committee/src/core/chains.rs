@@ -8,6 +8,7 @@ use zipnet_dcnet::register::Answer;
 use zipnet_dcnet::roster::Roster;
 use zipnet_dcnet::signed::Signed;
 use zipnet_dcnet::statement::vouch_digest;
+use zipnet_tdx::verify::Admitted;
 
 use super::REPEAT_MS;
 use crate::state::State;
@@ -34,13 +35,15 @@ pub(super) struct Shared {
     digest: [u8; 32],
     /// The vouch was seen in the log.
     said: bool,
+    /// On which terms.
+    admitted: Admitted,
 }
 
 impl Shared {
-    pub(super) fn new(chain: Chain, answer: Signed<Answer>, since: u64) -> Self {
+    pub(super) fn new(chain: Chain, answer: Signed<Answer>, admitted: Admitted, since: u64) -> Self {
         let keys = answer.trusted();
         let digest = vouch_digest(&keys.client_ephemeral, &keys.ephemeral);
-        Self { chain, answer, since, digest, said: false }
+        Self { chain, answer, since, digest, said: false, admitted }
     }
 }
 
@@ -61,6 +64,36 @@ pub struct Chains {
 impl Chains {
     pub(super) fn get(&self, client: &ClientId, session: &Session) -> Option<&Shared> {
         self.all.get(&(*client, *session))
+    }
+
+    /// Whether the vouch for it was in the log, and is not any longer.
+    pub(super) fn is_void(&self, state: &State, me: &PeerId, client: &ClientId, session: &Session) -> bool {
+        let vouch = || state.registry().vouch_of(client, session, me);
+        self.get(client, session).is_some_and(|shared| shared.said && vouch() != Some(shared.digest))
+    }
+
+    /// Drops a registration that is void, to make room for the next; `false` while the round under way needs it.
+    pub(super) fn drop_void(&mut self, state: &State, client: &ClientId, session: &Session) -> bool {
+        let free = !takes_part(state, client, session);
+        if free {
+            self.all.remove(&(*client, *session));
+        }
+        free
+    }
+
+    /// What was vouched for on terms that do not hold any longer, and why: at most so many at once.
+    pub(super) fn no_longer(
+        &self,
+        state: &State,
+        me: &PeerId,
+        still: impl Fn(&Admitted) -> Result<(), String>,
+    ) -> Vec<(ClientId, Session, [u8; 32], String)> {
+        let gone = |(key, shared): (&Key, &Shared)| {
+            let why = still(&shared.admitted).err().filter(|_| shared.said)?;
+            let vouched = state.registry().vouch_of(&key.0, &key.1, me) == Some(shared.digest);
+            vouched.then_some((key.0, key.1, shared.digest, why))
+        };
+        self.all.iter().filter_map(gone).take(VOUCHES_AT_ONCE).collect()
     }
 
     /// Adds a registration; `false` when there is no room.
@@ -164,14 +197,19 @@ impl Chains {
         self.all.retain(|(client, session), shared| {
             let vouched = registry.vouch_of(client, session, me).is_some();
             if registry.is_evicted(session) || (shared.said && !vouched) {
-                let mut roster = state.round().map(|r| &r.roster).into_iter();
-                let entry = |r: &Roster| r.index(client).map(|i| r.entries()[i as usize].session);
-                return roster.any(|r| entry(r) == Some(*session));
+                return takes_part(state, client, session);
             }
             let waits = now.saturating_sub(shared.since) < UNVOUCHED_MS;
             !crowded || waits || vouched
         });
     }
+}
+
+/// Whether the session is in the roster of the round under way.
+fn takes_part(state: &State, client: &ClientId, session: &Session) -> bool {
+    let roster = state.round().map(|round| &round.roster);
+    let index = roster.and_then(|roster| Some((roster, roster.index(client)?)));
+    index.is_some_and(|(roster, i)| roster.entries()[i as usize].session == *session)
 }
 
 #[cfg(test)]
@@ -202,7 +240,8 @@ mod tests {
             let (chain, answer) =
                 register::answer(&server, DEPLOYMENT, [3; 32], 5, &request, &random).unwrap();
             let id = client.client_bundle().client_id();
-            assert!(chains.insert(id, session, Shared::new(chain, answer, 0)));
+            let admitted = Admitted { release: String::new(), until: u64::MAX };
+            assert!(chains.insert(id, session, Shared::new(chain, answer, admitted, 0)));
             entries.push(Entry { client: id, session, vouches: Vec::new() });
         }
         (chains, Roster::new(entries).unwrap())

@@ -59,10 +59,7 @@ impl Core {
     }
 
     fn vouch(&mut self, now: u64, state: &State, me: PeerId, out: &mut Vec<Action>) {
-        // A vouch between the leader's look at the roster and its header voids the header. So vouches wait from the end
-        // of a round until the next one opens, or until that is overdue.
-        let overdue = u64::from(state.descriptor().params.round_period_ms) + super::REPEAT_MS;
-        if state.round().is_none() && state.opened() > 0 && now.saturating_sub(self.seen.1) < overdue {
+        if self.is_header_due(now, state) {
             return;
         }
         let (deployment, boot) = (state.deployment(), self.boot);
@@ -70,6 +67,14 @@ impl Core {
             let vouch = Vouch { deployment, server: me, boot, client, session, digest };
             out.push(Action::Propose(Entry::Vouch(Box::new(Signed::new(&self.identity, vouch)))));
         }
+    }
+
+    /// Whether the next round is about to open. A vouch between the leader's look at the roster and its header voids the
+    /// header, and so does one that is taken back: both wait from the end of a round until the next one opens, or until
+    /// that is overdue.
+    pub(super) fn is_header_due(&self, now: u64, state: &State) -> bool {
+        let overdue = u64::from(state.descriptor().params.round_period_ms) + super::REPEAT_MS;
+        state.round().is_none() && state.opened() > 0 && now.saturating_sub(self.seen.1) < overdue
     }
 
     /// R4, R3, R7, R10: the server's part in the round under way.

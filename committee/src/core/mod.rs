@@ -11,6 +11,7 @@ mod lead;
 mod leave;
 mod marks;
 mod register;
+mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use away::{AWAY_MS, FRUITLESS_ROUNDS, MIN_AWAY_MS, STEP_BACK_MAX, STEP_BACK_
 pub use chains::{Chains, MAX_SESSIONS};
 pub use marks::{Life, Mark, Marks};
 pub use register::{Admission, Open, RegisterRefused};
+pub use withdraw::RECONSIDER_MS;
 
 use crate::entry::Entry;
 use crate::state::{Stage, State};
@@ -37,7 +39,8 @@ use crate::state::{Stage, State};
 pub const REPEAT_MS: u64 = 1_000;
 
 /// A server that begins to lead waits for this long for the others to answer it, in milliseconds, before it opens a round
-/// without those that did not: one of them is likely the one that led before, and died.
+/// without those that did not: one of them is likely the one that led before, and died. Where the round deadline, which is
+/// chosen for the links, is over 10 s, it waits for a tenth of that.
 pub const HEAR_MS: u64 = 1_000;
 
 /// What a server has to do.
@@ -137,6 +140,8 @@ pub struct Core {
     /// The last look for a header to open that found none: how far the log was, and when.
     planned: Option<(u64, u64)>,
     proposed: BTreeMap<&'static str, (u64, u64)>,
+    /// When it was last looked at who is still admitted.
+    reconsidered: u64,
 }
 
 impl Core {
@@ -172,6 +177,7 @@ impl Core {
             leaving: false,
             planned: None,
             proposed: BTreeMap::new(),
+            reconsidered: 0,
         }
     }
 

@@ -3,9 +3,11 @@
 use rand_core::Rng;
 use zeroize::Zeroizing;
 use zipnet_dcnet::descriptor;
+use zipnet_dcnet::ids::{ClientId, Session};
 use zipnet_dcnet::record::Record;
 use zipnet_dcnet::register::{self, Answer, RegisterError, Request};
 use zipnet_dcnet::signed::Signed;
+use zipnet_tdx::verify::Admitted;
 
 use super::Core;
 use super::chains::Shared;
@@ -23,7 +25,13 @@ pub trait Admission: Send + Sync + 'static {
     ///
     /// # Errors
     /// What is wrong with the evidence.
-    fn admit(&self, request: &Request) -> Result<(), String>;
+    fn admit(&self, request: &Request) -> Result<Admitted, String>;
+
+    /// Whether who was admitted so may stay.
+    ///
+    /// # Errors
+    /// Why its vouch has to be taken back.
+    fn still(&self, admitted: &Admitted) -> Result<(), String>;
 }
 
 /// Everybody may take part.
@@ -36,7 +44,11 @@ impl Admission for Open {
 
     fn record(&self, _: &Record) {}
 
-    fn admit(&self, _: &Request) -> Result<(), String> {
+    fn admit(&self, _: &Request) -> Result<Admitted, String> {
+        Ok(Admitted { release: String::new(), until: u64::MAX })
+    }
+
+    fn still(&self, _: &Admitted) -> Result<(), String> {
         Ok(())
     }
 }
@@ -56,6 +68,9 @@ pub enum RegisterRefused {
     /// The session is registered with another ephemeral key.
     #[error("the session is registered here with another ephemeral key: start a new one")]
     OtherKey,
+    /// Its vouch was taken back, and the round under way still needs its chain.
+    #[error("the session was withdrawn, and the round under way needs it: try again when that has ended")]
+    Withdrawn,
     /// This server has not logged its boot yet.
     #[error("the server is starting: try again")]
     Starting,
@@ -75,6 +90,7 @@ impl RegisterRefused {
             Self::Admission(_) => "admission",
             Self::Evicted => "evicted",
             Self::OtherKey => "other_key",
+            Self::Withdrawn => "withdrawn",
             Self::Starting => "starting",
             Self::Stopping => "stopping",
             Self::Full => "full",
@@ -83,6 +99,11 @@ impl RegisterRefused {
 }
 
 impl Core {
+    /// Whether this session is registered here, and will not have to be anew.
+    pub fn shares(&self, state: &State, client: &ClientId, session: &Session) -> bool {
+        self.chains.get(client, session).is_some() && !self.chains.is_void(state, &self.me(), client, session)
+    }
+
     /// Answers a registration. The vouch follows by itself once the chain is here.
     ///
     /// # Errors
@@ -106,6 +127,11 @@ impl Core {
             return Err(RegisterRefused::Evicted);
         }
         let client = asked.client.client_id();
+        if self.chains.is_void(state, &self.identity.peer_id(), &client, &asked.session)
+            && !self.chains.drop_void(state, &client, &asked.session)
+        {
+            return Err(RegisterRefused::Withdrawn);
+        }
         if let Some(shared) = self.chains.get(&client, &asked.session) {
             let answer = shared.answer.trusted();
             let same = answer.client_ephemeral == asked.ephemeral && answer.boot == asked.boot;
@@ -114,14 +140,14 @@ impl Core {
         if !state.registry().has_room(&client) {
             return Err(RegisterRefused::Full);
         }
-        admission.admit(asked).map_err(RegisterRefused::Admission)?;
+        let admitted = admission.admit(asked).map_err(RegisterRefused::Admission)?;
         let mut random = Zeroizing::new([0; 32]);
         self.rng.fill_bytes(&mut *random);
         // The chain starts after every round that this server may be done with already.
         let start = state.opened().max(self.chains.done()) + 1;
         let (chain, answer) =
             register::answer(&self.identity, state.deployment(), self.boot, start, request, &random)?;
-        let shared = Shared::new(chain, answer.clone(), now);
+        let shared = Shared::new(chain, answer.clone(), admitted, now);
         if self.chains.insert(client, asked.session, shared) {
             Ok(answer)
         } else {

@@ -70,7 +70,7 @@ impl Actor {
         let shared = &self.shared;
         let heard = shared.log.heard();
         let leader = heard.is_some();
-        let (actions, marks) = {
+        let (actions, gone, marks) = {
             let mut core = shared.core();
             let applied = shared.applied();
             let (before, began) = (core.unblinded_round(), Instant::now());
@@ -79,8 +79,14 @@ impl Actor {
             if after.is_some() && after != before {
                 metrics::partial_took(began.elapsed());
             }
-            (actions, encode(core.marks()))
+            let gone = core.reconsider(shared.now(), &applied.state, &*shared.admission);
+            (actions, gone, encode(core.marks()))
         };
+        for (entry, why) in gone {
+            info!(why, "a client is no longer admitted: its vouch is taken back");
+            metrics::vouch_withdrawn();
+            propose(shared, room, entry, leader);
+        }
         let mut marked = false;
         for action in actions {
             match action {

@@ -1,25 +1,37 @@
 //! Admission by TDX quote: a server vouches for whom it has verified itself.
 
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use tokio::signal::unix::Signal;
 use tracing::{error, info, warn};
 use zipnet_dcnet::descriptor;
 use zipnet_dcnet::ids::{DeploymentId, RecordDigest};
 use zipnet_dcnet::record::Record;
 use zipnet_dcnet::register::Request;
 use zipnet_tdx::quote::Subject;
-use zipnet_tdx::verify::{Authenticate, Collateral, Expiry, FileError, Gate, Policy, Recent, Verifier};
+use zipnet_tdx::verify::{
+    Admitted, Authenticate, Collateral, Expiry, FileError, Gate, Policy, Recent, Verifier,
+};
 
 use crate::core::Admission;
 
 /// How often the end of the collateral is looked at.
 const LOOK: Duration = Duration::from_hours(6);
 
+/// What a server admits by; read at the start, and again when it is told to.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Which releases, TOML.
+    pub policy: PathBuf,
+    /// What Intel says about platforms, JSON.
+    pub collateral: PathBuf,
+}
+
 /// See the module.
 pub struct Attested<V = Verifier> {
-    gate: Gate<V>,
+    gate: RwLock<Gate<V>>,
     recent: Mutex<Recent>,
 }
 
@@ -39,31 +51,50 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+impl Files {
+    /// Also until when the collateral holds, in seconds since 1970.
+    fn load(&self) -> Result<(Gate, u64), AttestedError> {
+        let policy = Policy::load(&self.policy).map_err(AttestedError::Policy)?;
+        let collateral = Collateral::load(&self.collateral).map_err(AttestedError::Collateral)?;
+        for release in &policy.releases {
+            let name = &release.name;
+            info!(release = name, withdrawn = release.withdrawn, "admission by TDX quote");
+        }
+        let until = collateral.until();
+        Ok((Gate::new(Verifier::new(collateral), policy), until))
+    }
+}
+
 impl Attested {
     /// By these files; also until when the collateral holds, in seconds since 1970.
     ///
     /// # Errors
     /// [`AttestedError`] says which file is wrong.
-    pub fn load(
-        deployment: DeploymentId,
-        policy: &Path,
-        collateral: &Path,
-    ) -> Result<(Self, u64), AttestedError> {
-        let parsed = Policy::load(policy).map_err(AttestedError::Policy)?;
-        for release in &parsed.releases {
-            let name = &release.name;
-            info!(release = name, withdrawn = release.withdrawn, "admission by TDX quote");
-        }
-        let known = Collateral::load(collateral).map_err(AttestedError::Collateral)?;
-        let until = known.until();
-        Ok((Self::new(deployment, Gate::new(Verifier::new(known), parsed)), until))
+    pub fn load(deployment: DeploymentId, files: &Files) -> Result<(Self, u64), AttestedError> {
+        let (gate, until) = files.load()?;
+        Ok((Self::new(deployment, gate), until))
+    }
+
+    /// Reads the files again: whom they no longer admit goes. Gives what [`Attested::load`] gives.
+    ///
+    /// # Errors
+    /// [`AttestedError`] says which file is wrong; then both stay as they were.
+    pub fn reload(&self, files: &Files) -> Result<u64, AttestedError> {
+        let (gate, until) = files.load()?;
+        self.replace(gate);
+        Ok(until)
     }
 }
 
 impl<V> Attested<V> {
     /// By this gate.
     pub fn new(deployment: DeploymentId, gate: Gate<V>) -> Self {
-        Self { gate, recent: Mutex::new(Recent::new(deployment)) }
+        Self { gate: RwLock::new(gate), recent: Mutex::new(Recent::new(deployment)) }
+    }
+
+    /// By this gate from now on, also for those who were admitted by another.
+    pub fn replace(&self, gate: Gate<V>) {
+        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = gate;
     }
 
     fn note(&self, round: u64, digest: RecordDigest) {
@@ -80,30 +111,43 @@ impl<V: Authenticate + 'static> Admission for Attested<V> {
         self.note(record.round, record.digest());
     }
 
-    fn admit(&self, request: &Request) -> Result<(), String> {
+    fn admit(&self, request: &Request) -> Result<Admitted, String> {
         let (deployment, client) = (request.deployment, request.client.client_id());
         let subject = Subject { deployment, client, session: request.session };
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match self.gate.admit(&request.evidence, &subject, &recent, now()) {
-            Ok(_) => Ok(()),
-            Err(denied) => Err(denied.to_string()),
-        }
+        let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        gate.admit(&request.evidence, &subject, &recent, now()).map_err(|denied| denied.to_string())
+    }
+
+    fn still(&self, admitted: &Admitted) -> Result<(), String> {
+        let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        gate.still(admitted, now()).map_err(|denied| denied.to_string())
     }
 }
 
-/// Says again and again that the collateral has to be renewed, from well before its end on. Never ends.
-pub async fn watch_collateral(until: u64) {
+/// Reads the files again at each `hangup`, and says again and again that the collateral has to be renewed, from well before
+/// its end, `until`, on. Never ends.
+pub async fn keep_up(attested: Arc<Attested>, files: Files, mut until: u64, mut hangup: Signal) {
     loop {
         match Expiry::of(until, now()) {
             None => {}
             Some(expiry @ Expiry::Soon(_)) => {
-                warn!("{expiry}, and restart this server (docs/tdx/operators.md)");
+                warn!("{expiry}, and reload this server (docs/tdx/operators.md)");
             }
             Some(expiry @ Expiry::Over(_)) => {
-                error!("no client can register: {expiry}, and restart this server (docs/tdx/operators.md)");
+                error!("no client can register: {expiry}, and reload this server (docs/tdx/operators.md)");
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = hangup.recv() => match attested.reload(&files) {
+                Ok(end) => {
+                    until = end;
+                    info!("policy and collateral were read again");
+                }
+                Err(e) => error!("{e}; the server goes on with what it had"),
+            },
+        }
     }
 }
 
@@ -163,7 +207,7 @@ mod tests {
         attested.admit(&request(5, 5, D.0)).unwrap();
         attested.note(1, [1; 32]);
         attested.admit(&request(5, 5, [1; 32])).unwrap();
-        let no = |request: &Request| attested.admit(request).unwrap_err();
+        let no = |request: &Request| attested.admit(request).map(|_| ()).unwrap_err();
         assert!(no(&request(5, 6, D.0)).contains("not about this client, session"), "of another session");
         assert!(no(&request(5, 5, [9; 32])).contains("record"), "of a record that never was");
         let nothing = Request { evidence: Vec::new(), ..request(5, 5, D.0) };
@@ -175,8 +219,20 @@ mod tests {
     }
 
     #[test]
+    fn who_was_admitted_goes_when_its_release_or_its_time_does() {
+        let attested = self::attested(false);
+        let admitted = attested.admit(&request(5, 5, D.0)).unwrap();
+        attested.still(&admitted).unwrap();
+        let over = Admitted { until: now(), ..admitted.clone() };
+        assert!(attested.still(&over).unwrap_err().contains("too old"), "{:?}", attested.still(&over));
+        let other = self::attested(true).gate.into_inner().unwrap();
+        attested.replace(other);
+        assert!(attested.still(&admitted).unwrap_err().contains("withdrawn"));
+    }
+
+    #[test]
     fn a_withdrawn_release_is_refused() {
-        let no = attested(true).admit(&request(5, 5, D.0)).unwrap_err();
+        let no = attested(true).admit(&request(5, 5, D.0)).map(|_| ()).unwrap_err();
         assert!(no.contains("withdrawn"), "{no}");
     }
 
@@ -184,7 +240,8 @@ mod tests {
     fn files_that_cannot_be_used_are_named() {
         let dir = tempfile::tempdir().unwrap();
         let (policy, collateral) = (dir.path().join("policy.toml"), dir.path().join("collateral.json"));
-        let load = || Attested::load(D, &policy, &collateral).map(|_| ()).unwrap_err().to_string();
+        let files = Files { policy: policy.clone(), collateral: collateral.clone() };
+        let load = || Attested::load(D, &files).map(|_| ()).unwrap_err().to_string();
         assert!(load().contains("policy.toml"), "{}", load());
         fs::write(&policy, "tcb = []").unwrap();
         assert!(load().starts_with("the policy "), "{}", load());
@@ -192,12 +249,20 @@ mod tests {
         let release = format!(
             "[[release]]\nname = \"a\"\nmrtd = \"{digits}\"\nrtmr1 = \"{digits}\"\nrtmr2 = \"{digits}\"\n"
         );
-        fs::write(&policy, release).unwrap();
+        fs::write(&policy, &release).unwrap();
         assert!(load().contains("collateral.json"), "{}", load());
         fs::write(&collateral, "[]").unwrap();
         assert!(load().starts_with("the collateral "), "{}", load());
         fs::write(&collateral, include_bytes!("../../../tdx/tests/data/v4.collateral.json")).unwrap();
-        let (_, until) = Attested::load(D, &policy, &collateral).unwrap();
+        let (attested, until) = Attested::load(D, &files).unwrap();
         assert!(until > 1_700_000_000, "{until}");
+        // Read again: what is wrong changes nothing, what is right counts for those who are in.
+        let admitted = Admitted { release: "a".to_owned(), until: u64::MAX };
+        fs::write(&policy, "tcb = []").unwrap();
+        assert!(attested.reload(&files).unwrap_err().to_string().contains("policy.toml"));
+        attested.still(&admitted).unwrap();
+        fs::write(&policy, release + "withdrawn = true\n").unwrap();
+        assert_eq!(attested.reload(&files).unwrap(), until);
+        assert!(attested.still(&admitted).unwrap_err().contains("withdrawn"));
     }
 }

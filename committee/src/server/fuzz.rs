@@ -64,7 +64,7 @@ impl Door {
             store,
             node,
             aggregators: Vec::new(),
-            admission: Box::new(Open),
+            admission: Arc::new(Open),
         };
         let server = Server::start(config).await?;
         while server.shared.applied().state.server(&me).is_none_or(|s| s.boot.is_none()) {

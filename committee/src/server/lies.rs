@@ -61,8 +61,9 @@ fn remote(n: u8, role: Role) -> Remote {
 
 /// A registration of this client, as it would be by itself.
 async fn request(service: &Service, n: u8) -> RegisterCall {
-    let boot = service.call(&remote(n, Role::Client), Kind::Register, encode(&RegisterCall::Boot)).await;
-    let RegisterReply::Boot(boot, server) = borsh::from_slice(&boot.unwrap()).unwrap() else { panic!() };
+    let boot =
+        service.call(&remote(n, Role::Client), Kind::Register, encode(&RegisterCall::Boot([0; 32]))).await;
+    let RegisterReply::Boot(boot, server, _) = borsh::from_slice(&boot.unwrap()).unwrap() else { panic!() };
     let deployment = service.0.descriptor.id();
     let random = Zeroizing::new([n; 32]);
     let (_, request) =

@@ -48,7 +48,7 @@ use crate::core::{Admission, Core, Marks};
 use crate::raft::{Log, LogConfig};
 use crate::state::State;
 use archive::Archive;
-pub use attested::{Attested, AttestedError, watch_collateral};
+pub use attested::{Attested, AttestedError, Files, keep_up};
 use directory::Directory;
 use events::Hub;
 pub use leave::LEAVE;
@@ -73,7 +73,7 @@ pub struct ServerConfig {
     /// The aggregators it takes envelopes from: its policy.
     pub aggregators: Vec<PeerId>,
     /// Whom it vouches for.
-    pub admission: Box<dyn Admission>,
+    pub admission: Arc<dyn Admission>,
 }
 
 /// A server that does not start.
@@ -176,7 +176,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<Directory>,
     pub(crate) archive: Archive,
     pub(crate) hub: Hub,
-    pub(crate) admission: Box<dyn Admission>,
+    pub(crate) admission: Arc<dyn Admission>,
     /// Something happened that the core should look at.
     pub(crate) wake: Notify,
     /// How often the actor's loop went round.
@@ -272,8 +272,9 @@ impl Server {
         let applied = Arc::new(Mutex::new(Applied { state: State::new(descriptor.clone()), index: 0 }));
         let (machine, fresh) = machine::new(applied.clone());
         let changes = machine.changes();
+        let round_deadline = Duration::from_millis(descriptor.params.round_deadline_ms.into());
         let log = Log::open(
-            LogConfig::new(me, descriptor.servers.clone()),
+            LogConfig::new(me, descriptor.servers.clone(), round_deadline),
             store.clone(),
             Box::new(machine),
             directory.clone(),

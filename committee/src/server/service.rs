@@ -34,7 +34,10 @@ impl Service {
         let shared = &*self.0;
         let mut core = shared.core();
         let reply = match Refusal::decode::<RegisterCall>(body)? {
-            RegisterCall::Boot => RegisterReply::Boot(core.boot(), core.bundle()),
+            RegisterCall::Boot(session) => {
+                let known = core.shares(&shared.applied().state, &from.bundle.client_id(), &session);
+                RegisterReply::Boot(core.boot(), core.bundle(), known)
+            }
             RegisterCall::Register(request) => {
                 if request.trusted().client != from.bundle {
                     return Err(Refusal::new(refusal::FORBIDDEN, "a client registers only itself"));
@@ -127,7 +130,10 @@ fn refused(error: &RegisterRefused) -> Refusal {
         RegisterRefused::Request(_) => refusal::MALFORMED,
         RegisterRefused::Admission(_) => refusal::NOT_ADMITTED,
         RegisterRefused::Evicted | RegisterRefused::OtherKey => refusal::SESSION,
-        RegisterRefused::Starting | RegisterRefused::Stopping | RegisterRefused::Full => refusal::LATER,
+        RegisterRefused::Withdrawn
+        | RegisterRefused::Starting
+        | RegisterRefused::Stopping
+        | RegisterRefused::Full => refusal::LATER,
     };
     crate::metrics::registration_refused(error.reason());
     Refusal::new(code, error.to_string())

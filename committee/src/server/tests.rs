@@ -21,7 +21,7 @@ pub(super) fn config(store: Arc<MemStore>) -> ServerConfig {
         bootstrap: Vec::new(),
         relay: "http://127.0.0.1:1".parse::<Relay>().unwrap(),
     };
-    let admission = Box::new(Open);
+    let admission = Arc::new(Open);
     ServerConfig { identity, descriptor, store, node, aggregators: Vec::new(), admission }
 }
 

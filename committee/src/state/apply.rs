@@ -72,6 +72,11 @@ impl State {
                 self.check_boot(vouch.server, &vouch.boot)?;
                 self.registry.vouch(&vouch)
             }
+            Entry::Withdrawal(signed) => {
+                let withdrawal = self.spoken(signed, |w| w.deployment)?.clone();
+                self.check_boot(withdrawal.server, &withdrawal.boot)?;
+                self.registry.withdraw(&withdrawal)
+            }
             Entry::Open(header) => self.open(header),
             Entry::HeaderSignature(signature) => self.header_signature(signature),
             Entry::Fold { round, parts } => self.fold(*round, parts),

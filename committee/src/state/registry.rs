@@ -7,7 +7,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use zipnet_dcnet::ids::{ClientId, PeerId, Session};
 use zipnet_dcnet::params::majority;
 use zipnet_dcnet::roster::{self, MAX_ROSTER, Roster};
-use zipnet_dcnet::statement::Vouch;
+use zipnet_dcnet::statement::{Vouch, Withdrawal};
 
 use super::Refused;
 
@@ -166,6 +166,24 @@ impl Registry {
         if client.sessions.is_empty() {
             self.clients.remove(id);
         }
+    }
+
+    /// The server takes a vouch back, and only the very one that it names.
+    pub(super) fn withdraw(&mut self, withdrawal: &Withdrawal) -> Result<(), Refused> {
+        let Withdrawal { server, client: id, session, digest, .. } = withdrawal;
+        if self.vouch_of(id, session, server) != Some(*digest) {
+            return Err(Refused::Vouch("there is no such vouch to take back"));
+        }
+        let client = self.clients.get_mut(id).expect("invariant: somebody vouched for, just now");
+        for candidate in client.sessions.iter_mut().filter(|s| s.session == *session) {
+            candidate.vouches.remove(server);
+        }
+        let vouched = client.sessions.iter().any(|s| s.vouches.contains_key(server));
+        if let Some(place) = client.places.get(server).filter(|_| !vouched) {
+            self.lines.get_mut(server).expect("invariant: a place is in a line").remove(place);
+            self.give_up(server, id);
+        }
+        Ok(())
     }
 
     /// The server restarted: its vouches are void. Clients that a majority once vouched for stay, to be vouched for anew.

@@ -7,17 +7,20 @@ use std::sync::Arc;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 use zeroize::Zeroizing;
-use zipnet_committee::core::{Core, Open, RegisterRefused};
+use zipnet_committee::core::{Admission, Core, RegisterRefused};
 use zipnet_committee::state::State;
 use zipnet_dcnet::absence::slack;
 use zipnet_dcnet::chain::Chain;
+use zipnet_dcnet::descriptor;
 use zipnet_dcnet::header::SignedHeader;
 use zipnet_dcnet::identity::Identity;
 use zipnet_dcnet::ids::{ClientId, PeerId, Session};
-use zipnet_dcnet::register::Pending;
+use zipnet_dcnet::record::Record;
+use zipnet_dcnet::register::{Pending, Request};
 use zipnet_dcnet::reservation::owners;
 use zipnet_dcnet::roster::Roster;
 use zipnet_dcnet::seal::{Content, Envelope, seal};
+use zipnet_tdx::verify::Admitted;
 
 /// A client that is not listed for so many rounds starts a new session.
 const UNLISTED: u32 = 8;
@@ -35,8 +38,51 @@ pub(crate) struct Said {
     pub(crate) payload: Vec<u8>,
 }
 
+/// The release that the first client runs, and that of all others.
+pub(crate) const FIRST: &str = "1";
+pub(crate) const OTHERS: &str = "2";
+
+/// Admits everybody, as of this release.
+struct Of(&'static str);
+
+/// Admits everybody but this release.
+pub(crate) struct Without(pub(crate) &'static str);
+
+impl Admission for Of {
+    fn kind(&self) -> descriptor::Admission {
+        descriptor::Admission::Tdx
+    }
+
+    fn record(&self, _: &Record) {}
+
+    fn admit(&self, _: &Request) -> Result<Admitted, String> {
+        Ok(Admitted { release: self.0.to_owned(), until: u64::MAX })
+    }
+
+    fn still(&self, _: &Admitted) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Admission for Without {
+    fn kind(&self) -> descriptor::Admission {
+        descriptor::Admission::Tdx
+    }
+
+    fn record(&self, _: &Record) {}
+
+    fn admit(&self, _: &Request) -> Result<Admitted, String> {
+        Err("withdrawn".to_owned())
+    }
+
+    fn still(&self, admitted: &Admitted) -> Result<(), String> {
+        if admitted.release == self.0 { Err("withdrawn".to_owned()) } else { Ok(()) }
+    }
+}
+
 pub(crate) struct Client {
     pub(crate) identity: Arc<Identity>,
+    pub(crate) release: &'static str,
     pub(crate) session: Session,
     pub(crate) up: bool,
     /// Servers that it cannot reach.
@@ -51,9 +97,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(identity: Identity, rng: &mut ChaCha20Rng) -> Self {
+    pub(crate) fn new(identity: Identity, release: &'static str, rng: &mut ChaCha20Rng) -> Self {
         let mut client = Self {
             identity: Arc::new(identity),
+            release,
             session: [0; 32],
             up: true,
             cut_off: Vec::new(),
@@ -78,6 +125,13 @@ impl Client {
         self.unlisted = 0;
     }
 
+    /// What a server answers when it is asked whether it shares a chain with this session: if not, there is a next one.
+    pub(crate) fn ask(&mut self, core: &Core, state: &State) {
+        if !core.shares(state, &self.id(), &self.session) {
+            self.registrations.remove(&core.me());
+        }
+    }
+
     /// Registers with a server, unless it has or cannot.
     pub(crate) fn register(&mut self, now: u64, core: &mut Core, state: &State, rng: &mut ChaCha20Rng) {
         let (server, boot) = (core.me(), core.boot());
@@ -90,14 +144,14 @@ impl Client {
         let deployment = state.deployment();
         let (pending, request) =
             Pending::new(&self.identity, deployment, server, boot, self.session, Vec::new(), &random);
-        match core.register(now, state, &Open, &request) {
+        match core.register(now, state, &Of(self.release), &request) {
             Ok(answer) => {
-                let again = core.register(now, state, &Open, &request);
+                let again = core.register(now, state, &Of(self.release), &request);
                 assert_eq!(again.unwrap(), answer, "R2: the same e_cs gets the same answer");
                 let (chain, vouch) = pending.finish(&self.identity, &answer).unwrap();
                 self.registrations.insert(server, Registration { boot, chain, vouch });
             }
-            Err(RegisterRefused::Starting | RegisterRefused::Stopping) => {}
+            Err(RegisterRefused::Starting | RegisterRefused::Stopping | RegisterRefused::Withdrawn) => {}
             Err(RegisterRefused::Evicted | RegisterRefused::OtherKey) => self.restart(rng),
             Err(error) => panic!("registration: {error}"),
         }

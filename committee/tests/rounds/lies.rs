@@ -8,6 +8,7 @@ use zipnet_committee::state::{Refused, Stage, State};
 use zipnet_dcnet::header::{Header, HeaderError};
 use zipnet_dcnet::signed::encode;
 
+use crate::client::FIRST;
 use crate::net::{Faults, Net};
 use crate::refuse_headers::refused;
 
@@ -26,10 +27,11 @@ fn kind(entry: &Entry) -> &'static str {
         Entry::Abandon { .. } => "abandon",
         Entry::Disclosure(_) => "disclosure",
         Entry::Leave(_) => "leave",
+        Entry::Withdrawal(_) => "withdrawal",
     }
 }
 
-/// A real log with an abandoned round, a server that was away and one that left: of every kind the first few entries that were taken,
+/// A real log with an abandoned round, a server that was away, one that took a vouch back and one that left: of every kind the first few entries that were taken,
 /// and the state before each.
 fn taken() -> Vec<(State, Entry)> {
     let mut net = Net::started(21, 3, 6);
@@ -43,6 +45,9 @@ fn taken() -> Vec<(State, Entry)> {
     net.servers[2].up = true;
     let last = net.finals();
     net.until("all three again", |n| n.finals() > last && n.last().servers.len() == 3);
+    net.withdraw(1, FIRST);
+    let clients = net.last_roster();
+    net.until("a round without a client", |n| n.last_roster() < clients);
     net.stop(0);
     let (mut state, mut of_kind, mut out) =
         (State::new(net.descriptor.clone()), BTreeMap::<_, usize>::new(), vec![]);
@@ -57,7 +62,7 @@ fn taken() -> Vec<(State, Entry)> {
             }
         }
     }
-    assert_eq!(of_kind.len(), 13, "every kind of entry is there: {of_kind:?}");
+    assert_eq!(of_kind.len(), 14, "every kind of entry is there: {of_kind:?}");
     out
 }
 

@@ -22,3 +22,4 @@ mod refuse_rounds;
 mod refuse_statements;
 mod restart;
 mod roster;
+mod withdraw;

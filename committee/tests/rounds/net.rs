@@ -22,7 +22,7 @@ use zipnet_dcnet::signed::{Signed, encode};
 use zipnet_dcnet::wire::Ended;
 
 use crate::audit::Audit;
-use crate::client::{Client, Said};
+use crate::client::{Client, FIRST, OTHERS, Said, Without};
 
 /// One step of time, in milliseconds.
 pub(crate) const TICK: u64 = 25;
@@ -142,7 +142,8 @@ impl Net {
         let descriptor = Descriptor::new("test", params, ids).unwrap();
         let aggregators = vec![Arc::new(identity(&mut rng))];
         let policy: Vec<_> = aggregators.iter().map(|a| a.peer_id()).collect();
-        let clients = (0..clients).map(|_| Client::new(identity(&mut rng), &mut rng)).collect();
+        let release = |i| if i == 0 { FIRST } else { OTHERS };
+        let clients = (0..clients).map(|i| Client::new(identity(&mut rng), release(i), &mut rng)).collect();
         let servers = identities
             .into_iter()
             .map(|identity| Server {
@@ -206,7 +207,7 @@ impl Net {
     /// Another client comes.
     pub(crate) fn newcomer(&mut self) {
         let identity = identity(&mut self.rng);
-        self.clients.push(Client::new(identity, &mut self.rng));
+        self.clients.push(Client::new(identity, OTHERS, &mut self.rng));
     }
 
     pub(crate) fn below(&mut self, n: u64) -> u64 {
@@ -521,6 +522,25 @@ impl Net {
             let at = self.now + self.below(delay + 1);
             self.wire.push((at, entry.clone()));
         }
+    }
+
+    /// How many the last header lists.
+    pub(crate) fn last_roster(&self) -> u32 {
+        let round = self.state().round().map(|round| round.header.roster_len);
+        round.unwrap_or_else(|| self.state().next_header(self.descriptor.servers.clone()).0.roster_len)
+    }
+
+    /// The server no longer admits a release: what it takes back goes its way.
+    pub(crate) fn withdraw(&mut self, server: usize, release: &'static str) {
+        for _ in 0..10_000 {
+            let s = &mut self.servers[server];
+            let gone = s.core.reconsider(self.now, &s.state, &Without(release));
+            if !gone.is_empty() {
+                return gone.into_iter().for_each(|(entry, _)| self.propose(server, entry));
+            }
+            self.tick();
+        }
+        panic!("nothing to take back");
     }
 
     /// Gets an entry into the log by itself.

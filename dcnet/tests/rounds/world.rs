@@ -268,9 +268,9 @@ impl World {
         };
         let open = |roster| encode(&Event::Open { header: Box::new(header.clone()), roster });
         vec![
-            encode(&RegisterCall::Boot),
+            encode(&RegisterCall::Boot([5; 32])),
             encode(&RegisterCall::Register(Box::new(request))),
-            encode(&RegisterReply::Boot([1; 32], server.server_bundle())),
+            encode(&RegisterReply::Boot([1; 32], server.server_bundle(), true)),
             encode(&RegisterReply::Answer(Box::new(reply))),
             encode(&EventsCall { roster: [0; 32] }),
             open(RosterUpdate::Same),

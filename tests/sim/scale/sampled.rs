@@ -60,7 +60,7 @@ impl Sampled {
             let s = committee.descriptor.servers.binary_search(&server).expect("it is of the committee");
             let core = &mut committee.cores[s];
             let reply = match call {
-                RegisterCall::Boot => RegisterReply::Boot(core.boot(), core.bundle()),
+                RegisterCall::Boot(_) => RegisterReply::Boot(core.boot(), core.bundle(), true),
                 RegisterCall::Register(request) => {
                     let answer = core.register(committee.now, &committee.state, &Open, &request);
                     let answer = answer.expect("everybody may take part");

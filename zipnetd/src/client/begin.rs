@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use zipnet_dcnet::descriptor::Descriptor;
 use zipnet_network::links::{Links, LinksConfig, Role};
 use zipnet_store::Store;
+use zipnet_tdx::quote::Subject;
 
 use super::events::Subscription;
 use super::execute::Hands;
@@ -104,6 +105,12 @@ impl Runner {
             log: log.clone(),
             feed: self.feeder.clone(),
             public: self.config.public,
+            quotes: self.config.quotes.clone(),
+            subject: Subject {
+                deployment: descriptor.id(),
+                client: self.config.identity.client_bundle().client_id(),
+                session: [0; 32],
+            },
             tasks: JoinSet::new(),
             replies: BTreeMap::new(),
         };

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
-use zipnet_dcnet::ids::PeerId;
+use zipnet_dcnet::ids::{PeerId, RecordDigest, Session};
 use zipnet_dcnet::roster::Roster;
 use zipnet_dcnet::seal::Envelope;
 use zipnet_dcnet::signed::encode;
@@ -19,6 +19,7 @@ use zipnet_network::links::{Kind, LinkError};
 use zipnet_proto::v1::{CancelResponse, SendResponse};
 use zipnet_proto::{Reason, Refused};
 use zipnet_store::{Batch, Store, StoreError};
+use zipnet_tdx::quote::{Evidence, QuoteSource, ReportData, Subject};
 
 use super::Feed;
 use super::log::Log;
@@ -45,6 +46,10 @@ pub(super) struct Hands {
     pub log: Option<Arc<Log>>,
     pub feed: mpsc::Sender<Feed>,
     pub public: bool,
+    /// Where quotes come from.
+    pub quotes: Arc<dyn QuoteSource>,
+    /// This client at this deployment; the session is the core's.
+    pub subject: Subject,
     /// What is under way; dropped, and so ended, with the client.
     pub tasks: JoinSet<()>,
     /// Callers that wait for a reply.
@@ -63,6 +68,7 @@ impl Hands {
         match output {
             Output::Write { ticket, ops } => self.write(ticket, ops),
             Output::Register { server, call } => self.register(server, &call),
+            Output::Attest { session, record } => self.attest(session, record),
             Output::FetchRoster { from, digest } => self.roster(from, digest),
             Output::FetchRecords { from_round, limit, not } => self.records(from_round, limit, not),
             Output::SendEnvelope { aggregator, envelope, not_before, not_after } => {
@@ -128,6 +134,20 @@ impl Hands {
                 },
             };
             Input::Register { server, result }
+        });
+    }
+
+    fn attest(&mut self, session: Session, record: RecordDigest) {
+        let (quotes, subject) = (self.quotes.clone(), Subject { session, ..self.subject });
+        let data = ReportData::Client(subject, record);
+        self.later(async move {
+            let made = spawn_blocking(move || quotes.quote(&data)).await;
+            let result = match made {
+                Ok(Ok(quote)) => Ok(Evidence::new(record, quote).encode()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("making it broke off".to_owned()),
+            };
+            Input::Attested { session, result }
         });
     }
 
@@ -227,6 +247,7 @@ fn of_link(error: LinkError) -> RegisterFailure {
         LinkError::Refused(no) => match no.code {
             refusal::BOOT => RegisterFailure::Boot,
             refusal::SESSION => RegisterFailure::Evicted,
+            refusal::NOT_ADMITTED => RegisterFailure::NotAdmitted(no.text),
             refusal::LATER => RegisterFailure::Unreachable,
             _ => RegisterFailure::Refused(no.text),
         },

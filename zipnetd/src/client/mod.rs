@@ -39,6 +39,7 @@ use zipnet_dcnet::identity::Identity;
 use zipnet_network::links::LinkError;
 use zipnet_network::universe::{Bootstrap, Relay, UniverseError};
 use zipnet_store::Store;
+use zipnet_tdx::quote::QuoteSource;
 
 use crate::control::backend::Backend;
 use crate::core::input::Input;
@@ -79,6 +80,8 @@ pub struct ClientConfig {
     pub uid: u32,
     /// Tells the log and the metrics how it is doing, and keeps the broadcast log for readers. Cover clients do not.
     pub public: bool,
+    /// Where quotes come from, for deployments that admit by TDX quote.
+    pub quotes: Arc<dyn QuoteSource>,
 }
 
 /// Why a client cannot start, or ends by itself.

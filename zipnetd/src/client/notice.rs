@@ -32,6 +32,9 @@ pub(super) fn log(notice: &Notice) {
         Notice::RegistrationFailed { server, text, failures } => {
             info!(server = %server.short(), failures, "waiting for a server to register this client: {text}");
         }
+        Notice::NoQuote { text, failures } => {
+            warn!(failures, "no quote, so no server registers this client: {text}");
+        }
         Notice::Refused { from, text, times } => {
             warn!(server = %from.short(), times, "what a server said does not hold: {text}");
         }

@@ -1,6 +1,6 @@
 //! What the core is told.
 
-use zipnet_dcnet::ids::PeerId;
+use zipnet_dcnet::ids::{PeerId, Session};
 use zipnet_dcnet::roster::Roster;
 use zipnet_dcnet::wire::{Event, RecordsReply, RegisterReply};
 
@@ -47,6 +47,13 @@ pub enum Input {
         /// As it came, unchecked.
         result: Result<RegisterReply, RegisterFailure>,
     },
+    /// The answer to [`Output::Attest`](super::Output::Attest).
+    Attested {
+        /// The one that was asked for.
+        session: Session,
+        /// The evidence to send, or why there is none.
+        result: Result<Vec<u8>, String>,
+    },
     /// How [`Output::SendEnvelope`](super::Output::SendEnvelope) went.
     Envelope {
         /// Its round.
@@ -89,6 +96,8 @@ pub enum RegisterFailure {
     Boot,
     /// The session was evicted and never returns: a new one is started (R2).
     Evicted,
+    /// The evidence does not suffice, in the server's words.
+    NotAdmitted(String),
     /// Anything else, in the server's words.
     Refused(String),
 }

@@ -8,6 +8,7 @@
 //! Only callers (accept, cancel) and the clock (expiry) cause other writes, and a restart with messages reads more log.
 //! Who asks for a receipt asks for one more thing in that write: it has the published record, as long as that is.
 
+mod attest;
 mod commands;
 pub mod config;
 mod draw;
@@ -38,6 +39,7 @@ mod writes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use zeroize::Zeroizing;
+use zipnet_dcnet::descriptor::Admission;
 use zipnet_dcnet::ids::{ClientId, DeploymentId, PeerId};
 use zipnet_dcnet::wire::{Ended, Event};
 
@@ -104,7 +106,8 @@ impl Core {
         let deployment = cfg.descriptor.id();
         let mut draw = Draw::new(rng_seed);
         let servers = &cfg.descriptor.servers;
-        let registrar = Registrar::new(servers, &mut draw);
+        let attested = cfg.descriptor.admission == Admission::Tdx;
+        let registrar = Registrar::new(servers, attested, &mut draw);
         let pace = Pace::new(cfg.descriptor.params.warm_up, &mut draw);
         let mut core = Self {
             deployment,
@@ -156,6 +159,10 @@ impl Core {
                     self.new_session();
                 }
             }
+            Input::Attested { session, result } => {
+                let (draw, out) = (&mut self.draw, &mut self.out);
+                self.registrar.attested(self.now, &session, result, draw, out);
+            }
             Input::Envelope { round, taken } => self.rounds.envelope(round, taken),
             Input::Stored { ticket, result } => self.stored(ticket, result),
             Input::Command { reply, command } => self.command(reply, command),
@@ -167,6 +174,7 @@ impl Core {
         self.close_window();
         let (draw, out) = (&mut self.draw, &mut self.out);
         if self.stopping.as_ref().is_none_or(|s| !s.is_over()) {
+            self.registrar.note_tip(self.ledger.tip().map(|known| (known.record.round, known.digest)));
             self.registrar.poll(self.now, &self.cfg.identity, self.deployment, draw, out);
             self.fetch.poll(self.now, draw, out);
         }

@@ -1,6 +1,6 @@
 //! What the core wants done.
 
-use zipnet_dcnet::ids::PeerId;
+use zipnet_dcnet::ids::{PeerId, RecordDigest, Session};
 use zipnet_dcnet::seal::Envelope;
 use zipnet_dcnet::wire::RegisterCall;
 
@@ -28,6 +28,14 @@ pub enum Output {
         server: PeerId,
         /// What.
         call: RegisterCall,
+    },
+    /// Make evidence for this session of this client, and say [`Input::Attested`](super::Input::Attested). At most
+    /// one for a session.
+    Attest {
+        /// The session.
+        session: Session,
+        /// The last record that counts; the deployment's id while there is none.
+        record: RecordDigest,
     },
     /// Get a roster, and say [`Input::Roster`](super::Input::Roster).
     FetchRoster {
@@ -213,6 +221,14 @@ pub enum Notice {
     RegistrationFailed {
         /// Which.
         server: PeerId,
+        /// Why.
+        text: String,
+        /// How often in a row.
+        failures: u32,
+    },
+    /// There is no quote, without which no server of this deployment registers a client; told at the 1st, 2nd, 4th, 8th, …
+    /// failure.
+    NoQuote {
         /// Why.
         text: String,
         /// How often in a row.

@@ -2,11 +2,12 @@
 
 use zipnet_dcnet::chain::{Chain, MAX_STEPS, PadKey};
 use zipnet_dcnet::identity::Identity;
-use zipnet_dcnet::ids::{DeploymentId, HeaderDigest, PeerId, Session};
+use zipnet_dcnet::ids::{DeploymentId, HeaderDigest, PeerId, RecordDigest, Session};
 use zipnet_dcnet::register::{Answer, Pending, Request};
 use zipnet_dcnet::signed::Signed;
 use zipnet_dcnet::wire::{RegisterCall, RegisterReply};
 
+use super::attest::Attest;
 use super::draw::Draw;
 use super::input::RegisterFailure;
 use super::output::{Notice, Output};
@@ -50,6 +51,7 @@ struct Server {
 /// The session and what each server gave for it. No `Debug`: it holds chains.
 pub(super) struct Registrar {
     session: Session,
+    attest: Attest,
     servers: Vec<Server>,
 }
 
@@ -63,8 +65,8 @@ pub(super) enum KeyError {
 }
 
 impl Registrar {
-    /// A new session with the servers of the descriptor.
-    pub(super) fn new(servers: &[PeerId], draw: &mut Draw) -> Self {
+    /// A new session with the servers of the descriptor, which admit by TDX quote or admit anybody.
+    pub(super) fn new(servers: &[PeerId], attested: bool, draw: &mut Draw) -> Self {
         let server = |id: &PeerId| Server {
             id: *id,
             phase: Phase::Idle,
@@ -75,7 +77,11 @@ impl Registrar {
             doubt_at: None,
             doubts: 0,
         };
-        Self { session: *draw.keys.bytes(), servers: servers.iter().map(server).collect() }
+        Self {
+            session: *draw.keys.bytes(),
+            attest: Attest::new(attested),
+            servers: servers.iter().map(server).collect(),
+        }
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -85,6 +91,7 @@ impl Registrar {
     /// Forgets all chains and starts over under new random bytes; boot nonces stay known.
     pub(super) fn new_session(&mut self, draw: &mut Draw) {
         self.session = *draw.keys.bytes();
+        self.attest.new_session();
         for server in &mut self.servers {
             server.phase = Phase::Idle;
         }
@@ -143,6 +150,11 @@ impl Registrar {
         }
     }
 
+    /// How far the log is: the round and the digest of the last record that counts.
+    pub(super) fn note_tip(&mut self, tip: Option<(u64, RecordDigest)>) {
+        self.attest.note_tip(tip);
+    }
+
     /// Calls that are due.
     pub(super) fn poll(
         &mut self,
@@ -153,6 +165,10 @@ impl Registrar {
         out: &mut Vec<Output>,
     ) {
         let session = self.session;
+        if self.attest.evidence().is_none() && self.servers.iter().any(Server::is_ready) {
+            self.attest.want(now, session, deployment.0, draw, out);
+        }
+        let evidence = self.attest.evidence();
         for s in &mut self.servers {
             if s.calling.is_some_and(|since| now >= since + CALL_MS) {
                 s.fail(now, "no answer", draw, out);
@@ -160,24 +176,25 @@ impl Registrar {
             if matches!(s.phase, Phase::Done { .. }) {
                 if s.calling.is_none() && s.doubt_at.take_if(|at| now >= *at).is_some() {
                     s.calling = Some(now);
-                    out.push(Output::Register { server: s.id, call: RegisterCall::Boot });
+                    out.push(Output::Register { server: s.id, call: RegisterCall::Boot(session) });
                 }
                 continue;
             }
             if s.calling.is_some() || now < s.retry_at {
                 continue;
             }
-            if let (Phase::Idle | Phase::Nonce, Some(boot)) = (&s.phase, s.boot) {
+            if let (true, Some(boot)) = (s.is_ready(), s.boot) {
+                let Some(evidence) = evidence else { continue };
                 let random = draw.keys.bytes();
                 let (pending, request) =
-                    Pending::new(identity, deployment, s.id, boot, session, Vec::new(), &random);
+                    Pending::new(identity, deployment, s.id, boot, session, evidence.to_vec(), &random);
                 s.phase = Phase::Asked { pending: Box::new(pending), request: Box::new(request) };
             }
             let call = if let Phase::Asked { request, .. } = &s.phase {
                 RegisterCall::Register(request.clone())
             } else {
                 s.phase = Phase::Nonce;
-                RegisterCall::Boot
+                RegisterCall::Boot(session)
             };
             s.calling = Some(now);
             out.push(Output::Register { server: s.id, call });
@@ -186,12 +203,28 @@ impl Registrar {
 
     /// When something is due next.
     pub(super) fn next_wake(&self) -> Option<u64> {
+        let waits = self.attest.evidence().is_none();
         let due = |s: &Server| match (s.calling, &s.phase) {
             (Some(since), _) => Some(since + CALL_MS),
             (None, Phase::Done { .. }) => s.doubt_at,
+            (None, _) if waits && s.is_ready() => self.attest.next_wake(),
             (None, _) => Some(s.retry_at),
         };
         self.servers.iter().filter_map(due).min()
+    }
+
+    /// A quote for this session came, or none did.
+    pub(super) fn attested(
+        &mut self,
+        now: u64,
+        session: &Session,
+        result: Result<Vec<u8>, String>,
+        draw: &mut Draw,
+        out: &mut Vec<Output>,
+    ) {
+        if *session == self.session {
+            self.attest.answered(now, result, draw, out);
+        }
     }
 
     /// An answer. True when the session was evicted: it never returns.
@@ -209,9 +242,10 @@ impl Registrar {
             return false;
         }
         match result {
-            Ok(RegisterReply::Boot(nonce, bundle)) if bundle.peer_id == s.id => match s.phase {
+            Ok(RegisterReply::Boot(nonce, bundle, known)) if bundle.peer_id == s.id => match s.phase {
                 Phase::Nonce => s.boot = Some(nonce),
-                Phase::Done { .. } if s.boot != Some(nonce) => {
+                // It restarted, or took its vouch back.
+                Phase::Done { .. } if s.boot != Some(nonce) || !known => {
                     s.boot = Some(nonce);
                     s.phase = Phase::Idle;
                 }
@@ -224,6 +258,12 @@ impl Registrar {
                 s.boot = None;
                 s.phase = Phase::Idle;
                 s.fail(now, "it restarted", draw, out);
+            }
+            Err(RegisterFailure::NotAdmitted(text)) => {
+                // It shares no chain, so the next request may have another key, and other evidence.
+                s.phase = Phase::Idle;
+                self.attest.refused();
+                s.fail(now, &text, draw, out);
             }
             Err(RegisterFailure::Refused(text)) => s.fail(now, &text, draw, out),
             Err(RegisterFailure::Evicted) => {
@@ -269,6 +309,11 @@ impl Registrar {
 }
 
 impl Server {
+    /// It can be asked to register as soon as there is evidence.
+    fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Idle | Phase::Nonce) && self.boot.is_some()
+    }
+
     fn finish(
         &mut self,
         now: u64,

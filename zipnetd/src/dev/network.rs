@@ -16,6 +16,7 @@ use zipnet_dcnet::params::Params;
 use zipnet_network::NodeConfig;
 use zipnet_network::universe::{Bootstrap, EmbeddedRelay};
 use zipnet_store::MemStore;
+use zipnet_tdx::quote::NoTee;
 
 use super::INSTANCE;
 use crate::client::{Client, ClientConfig};
@@ -77,7 +78,7 @@ impl Network {
                 store: open_store(homes[n].join("store")).await?,
                 node: node(&relay, bootstrap),
                 aggregators: vec![folder.peer_id()],
-                admission: Box::new(Open),
+                admission: Arc::new(Open),
             };
             Server::start(config).await.map_err(|e| failed("a server")(e.to_string()))
         };
@@ -163,5 +164,6 @@ fn cover_client(real: &Real, identity: Arc<Identity>) -> ClientConfig {
         cadence: 1,
         uid: 0,
         public: false,
+        quotes: Arc::new(NoTee),
     }
 }

@@ -164,6 +164,7 @@ fn describe(output: &Output) -> String {
         Output::Register { server, call } => {
             format!("register {server} {}", encode(call).len())
         }
+        Output::Attest { .. } => "attest".to_owned(),
         Output::FetchRoster { from, .. } => format!("roster {from}"),
         Output::FetchRecords { from_round, limit, not } => format!("records {from_round} {limit} {not:?}"),
         Output::SendEnvelope { aggregator, envelope: e, not_before, not_after } => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 use zipnet_dcnet::aggregate::Fold;
 use zipnet_dcnet::chain::Chain;
-use zipnet_dcnet::descriptor::Descriptor;
+use zipnet_dcnet::descriptor::{Admission, Descriptor};
 use zipnet_dcnet::header::{Header, SignedHeader};
 use zipnet_dcnet::identity::Identity;
 use zipnet_dcnet::ids::{ClientId, DeploymentId, HeaderDigest, PeerId, RecordDigest, Session};
@@ -29,6 +29,8 @@ use crate::client::Client;
 
 pub(crate) const UID: u32 = 1_000;
 pub(crate) const STEP_MS: u64 = 50;
+/// Servers that ask for quotes take none that is older, in final rounds.
+pub(crate) const QUOTE_ROUNDS: usize = 20;
 
 pub(crate) fn identity(n: u8) -> Identity {
     Identity::from_seed(Zeroizing::new([n; 32]))
@@ -101,6 +103,10 @@ pub(crate) struct World {
     pub(crate) hostile: BTreeMap<u64, RecordsReply>,
     rosters: BTreeMap<[u8; 32], Roster>,
     random: u64,
+    /// Whether there are quotes.
+    pub(crate) helper: Result<(), String>,
+    /// Quotes that were asked for: of which client, over which record.
+    pub(crate) quotes: Vec<(usize, RecordDigest)>,
 }
 
 impl World {
@@ -109,6 +115,20 @@ impl World {
     }
 
     pub(crate) fn with(params: Params, clients: usize, tune: fn(usize, &mut CoreConfig)) -> Self {
+        Self::admitting(Admission::Open, params, clients, tune)
+    }
+
+    /// Servers that admit by quotes, which here are the session and the record in the clear.
+    pub(crate) fn attested(clients: usize) -> Self {
+        Self::admitting(Admission::Tdx, params(), clients, |_, _| {})
+    }
+
+    fn admitting(
+        admission: Admission,
+        params: Params,
+        clients: usize,
+        tune: fn(usize, &mut CoreConfig),
+    ) -> Self {
         let mut servers: Vec<Server> = (100..103)
             .map(|n| Server {
                 identity: identity(n),
@@ -119,7 +139,7 @@ impl World {
             .collect();
         servers.sort_by_key(|s| s.identity.peer_id());
         let ids = servers.iter().map(|s| s.identity.peer_id()).collect();
-        let descriptor = Descriptor::new("test", params, ids).unwrap();
+        let descriptor = Descriptor { admission, ..Descriptor::new("test", params, ids).unwrap() };
         let deployment = descriptor.id();
         let mut world = Self {
             servers,
@@ -137,6 +157,8 @@ impl World {
             hostile: BTreeMap::new(),
             rosters: BTreeMap::new(),
             random: 0,
+            helper: Ok(()),
+            quotes: vec![],
             descriptor: descriptor.clone(),
         };
         for n in 0..clients {
@@ -199,6 +221,11 @@ impl World {
                     if online { self.register(&server, call) } else { Err(RegisterFailure::Unreachable) };
                 self.clients[n].feed(now, Input::Register { server, result });
             }
+            Output::Attest { session, record } => {
+                self.quotes.push((n, record));
+                let result = self.helper.clone().map(|()| [session, record].concat());
+                self.clients[n].feed(now, Input::Attested { session, result });
+            }
             Output::FetchRoster { digest, .. } => {
                 let roster = self.rosters.get(&digest).filter(|_| online).cloned().map(Box::new);
                 self.clients[n].feed(now, Input::Roster { digest, roster });
@@ -226,7 +253,10 @@ impl World {
         let random = self.fresh();
         let s = &mut self.servers[at];
         let request = match call {
-            RegisterCall::Boot => return Ok(RegisterReply::Boot(s.boot, s.identity.server_bundle())),
+            RegisterCall::Boot(session) => {
+                let known = s.chains.values().any(|(of, _)| *of == session);
+                return Ok(RegisterReply::Boot(s.boot, s.identity.server_bundle(), known));
+            }
             RegisterCall::Register(request) => request,
         };
         let r = request.verify().unwrap().clone();
@@ -235,6 +265,19 @@ impl World {
         }
         if let Some(known) = s.answers.get(&r.ephemeral) {
             return Ok(known.clone());
+        }
+        if self.descriptor.admission == Admission::Tdx {
+            let finals = self.log.values().rev().filter_map(|ended| match ended {
+                Ended::Final(signed) => Some(signed.record.digest()),
+                Ended::Abandoned(_) => None,
+            });
+            let mut recent: Vec<RecordDigest> = finals.take(QUOTE_ROUNDS).collect();
+            if recent.len() < QUOTE_ROUNDS {
+                recent.push(self.deployment.0);
+            }
+            if !recent.iter().any(|record| r.evidence == [r.session, *record].concat()) {
+                return Err(RegisterFailure::NotAdmitted("no evidence, or old".to_owned()));
+            }
         }
         let start = self.opened + 1;
         let answer = register::answer(&s.identity, self.deployment, s.boot, start, &request, &random);
@@ -251,6 +294,18 @@ impl World {
         let reply = RegisterReply::Answer(Box::new(answer));
         s.answers.insert(r.ephemeral, reply.clone());
         Ok(reply)
+    }
+
+    /// A server takes back what it vouched for this client.
+    pub(crate) fn withdraw(&mut self, n: usize, client: usize) {
+        let (server, id) = (self.server(n), self.clients[client].id);
+        self.servers[n].chains.remove(&id);
+        self.servers[n].answers.clear();
+        for ((of, _), given) in &mut self.vouches {
+            if *of == id {
+                given.remove(&server);
+            }
+        }
     }
 
     /// The server restarts: its chains and vouches are gone. `told` clients hear of it.

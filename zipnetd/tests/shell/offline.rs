@@ -19,6 +19,7 @@ use zipnet_proto::v1::{
 };
 use zipnet_proto::{Reason, Refused};
 use zipnet_store::{Batch, MemStore, Store};
+use zipnet_tdx::quote::NoTee;
 use zipnetd::client::{Client, ClientConfig};
 use zipnetd::config::Socket;
 use zipnetd::control::{Control, Limits};
@@ -64,6 +65,7 @@ impl Daemon {
             cadence: 3,
             uid: my_uid(),
             public: true,
+            quotes: Arc::new(NoTee),
         };
         let client = Client::start(config).await.unwrap();
         let path: PathBuf = dir.path().join("c.sock");

@@ -155,3 +155,30 @@ fn a_full_registry_takes_nobody_new_and_keeps_whom_it_has() {
     registry.vouch(&vouch(18, 0)).unwrap();
     check(&registry);
 }
+
+#[test]
+fn a_vouch_taken_back_leaves_no_trace_of_who_nobody_else_vouches_for() {
+    let mut registry = Registry::new(SERVERS);
+    let withdrawal = |by: u8, client: u32| {
+        let Vouch { deployment, server, boot, client, session, digest } = vouch(by, client);
+        Withdrawal { deployment, server, boot, client: client.client_id(), session, digest }
+    };
+    registry.vouch(&vouch(1, 1)).unwrap();
+    for by in [1, 2] {
+        registry.vouch(&vouch(by, 2)).unwrap();
+    }
+    for made_up in [withdrawal(2, 1), withdrawal(1, 3), Withdrawal { session: [9; 32], ..withdrawal(1, 1) }] {
+        assert!(matches!(registry.withdraw(&made_up), Err(Refused::Vouch(_))));
+    }
+    registry.withdraw(&withdrawal(1, 1)).unwrap();
+    assert!(!known(&registry, 1), "nobody vouches for it any more");
+    registry.withdraw(&withdrawal(1, 2)).unwrap();
+    assert!(known(&registry, 2), "who is confirmed stays");
+    check(&registry);
+    // And may be vouched for again.
+    for client in [1, 2] {
+        registry.vouch(&vouch(1, client)).unwrap();
+        assert!(known(&registry, client));
+    }
+    check(&registry);
+}

@@ -45,7 +45,14 @@ fn gate(platform: &Platform) -> Gate {
 fn a_client_of_a_release_is_admitted_and_told_until_when() {
     let platform = Platform::new(&Options::default());
     let admitted = gate(&platform).admit(&evidence(&platform, &SUBJECT, [60; 32]), &SUBJECT, &recent(), NOW);
-    assert_eq!(admitted, Ok(Admitted { release: "1".to_owned(), until: NOW + 24 * 3600 }));
+    // A quarter of a day times 0x0303 / 0x10000 earlier: those who came together do not go together.
+    assert_eq!(admitted, Ok(Admitted { release: "1".to_owned(), until: NOW + 24 * 3600 - 254 }));
+    for (byte, earlier) in [(0, 0), (0xff, 6 * 3600 - 1)] {
+        let subject = Subject { session: [byte; 32], ..SUBJECT };
+        let evidence = evidence(&platform, &subject, [60; 32]);
+        let admitted = gate(&platform).admit(&evidence, &subject, &recent(), NOW).unwrap();
+        assert_eq!(admitted.until, NOW + 24 * 3600 - earlier);
+    }
     // The first client of a deployment names the deployment.
     let first = evidence(&platform, &SUBJECT, SUBJECT.deployment.0);
     assert!(gate(&platform).admit(&first, &SUBJECT, &Recent::new(SUBJECT.deployment), NOW).is_ok());
