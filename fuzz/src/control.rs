@@ -110,6 +110,7 @@ async fn start() -> (Channel, (Client, Control, tempfile::TempDir)) {
     let uid = std::fs::metadata(dir.path()).unwrap().uid();
     let config = ClientConfig {
         identity: Arc::new(identity(7)),
+        sealed: None,
         instance: "acme".parse().unwrap(),
         universe: "nowhere".to_owned(),
         bootstrap: Vec::new(),

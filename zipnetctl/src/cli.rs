@@ -73,6 +73,8 @@ pub(crate) enum Verb {
     Descriptor(cmd::descriptor::Verb),
     #[command(subcommand)]
     Attest(cmd::attest::Verb),
+    #[command(subcommand)]
+    Identity(cmd::identity::Verb),
     #[command(hide = true)]
     Completions(cmd::completions::Args),
     #[command(hide = true)]

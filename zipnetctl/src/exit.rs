@@ -44,6 +44,7 @@ impl Failure {
             | Self::Receipt { .. }
             | Self::OtherDeployment { .. }
             | Self::Quote { .. }
+            | Self::Seal(_)
             | Self::File { .. }
             | Self::Stdin { .. }
             | Self::Output { .. }

@@ -7,7 +7,7 @@ use zipnet_dcnet::descriptor::DescriptorError;
 use zipnet_dcnet::ids::DeploymentId;
 use zipnet_dcnet::receipt::ReceiptError;
 use zipnet_proto::{CallError, ConnectError, v1::MessageState};
-use zipnet_tdx::verify::Denied;
+use zipnet_tdx::{seal::SealError, verify::Denied};
 
 use crate::{out, text};
 
@@ -76,6 +76,9 @@ pub(crate) enum Failure {
     /// A quote that is refused.
     #[error("{}: {source}", path.display())]
     Quote { path: PathBuf, source: Box<Denied> },
+    /// A sealed identity that cannot be made, opened or replaced.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A file that cannot be read, parsed or written.
     #[error("{}: {problem}", path.display())]
     File { path: PathBuf, problem: String },
@@ -158,6 +161,7 @@ impl Failure {
             Self::Receipt { .. } => "InvalidReceipt",
             Self::OtherDeployment { .. } => "WrongDeployment",
             Self::Quote { .. } => "QuoteRefused",
+            Self::Seal(error) => of_seal(error),
             Self::File { .. } | Self::Stdin { .. } | Self::Output { .. } | Self::Runtime { .. } => "Io",
         }
     }
@@ -184,5 +188,16 @@ fn of_call(error: &CallError) -> &'static str {
         CallError::TimedOut { .. } => "DaemonSilent",
         CallError::Lost { .. } => "ConnectionLost",
         CallError::Failed { .. } => "DaemonFailed",
+    }
+}
+
+fn of_seal(error: &SealError) -> &'static str {
+    match error {
+        SealError::Missing(_) => "IdentityMissing",
+        SealError::Exists(_) => "IdentityExists",
+        SealError::Envelope { .. } => "IdentityDamaged",
+        SealError::OtherProvider { .. } => "OtherKeeper",
+        SealError::Provider(_) | SealError::KeyFile(_) => "NoKey",
+        SealError::Generations(_) | SealError::Io { .. } => "Io",
     }
 }

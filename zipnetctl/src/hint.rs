@@ -66,6 +66,7 @@ impl Failure {
             Self::Fetched { .. } => {
                 "install the same version of zipnetctl and zipnetd; `zipnetctl version` shows both".into()
             }
+            Self::Seal(error) => return error.hint().map(str::to_owned),
             Self::Unwell { .. }
             | Self::Usage { .. }
             | Self::Quote { .. }

@@ -57,6 +57,7 @@ async fn prepare(dir: &Path) -> Arc<SledStore> {
 async fn client(dir: &Path) -> Client {
     let config = ClientConfig {
         identity: Arc::new(Identity::from_seed(zeroize::Zeroizing::new([7; 32]))),
+        sealed: None,
         instance: "bench".parse().unwrap(),
         universe: "bench".to_owned(),
         bootstrap: Vec::new(),

@@ -12,7 +12,7 @@ Every setting is looked for as a flag, then in the environment, then in the file
 Exit codes: 0 ended as asked; 1 any other failure; 2 command line or configuration; 3 nobody serves the instance \
 (--check only, otherwise it keeps trying); 4 the store cannot be used; 5 MessageTooLong; 6 the instance is not the \
 deployment that was pinned or remembered; 7 the control socket or the metrics address cannot be used; \
-128 + signal: ended by a second signal, or not within its grace.";
+8 the sealed identity cannot be opened, or the lease on its key is lost; 128 + signal: ended by a second signal, or not within its grace.";
 
 /// A client of an anonymous broadcast channel: publishes messages in rounds so that nobody can tell whose is which.
 #[derive(Clone, Debug, Default, Parser)]
@@ -65,6 +65,27 @@ pub struct Cli {
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
+    /// The file with the sealed identity; without it each run has a fresh one [ZIPNET_SEALED_IDENTITY]
+    #[arg(long, value_name = "PATH", conflicts_with = "dev")]
+    pub sealed_identity: Option<PathBuf>,
+
+    /// The key broker that keeps its key: its public key, 64 hexadecimal digits, and its address [ZIPNET_KEY_BROKER]
+    #[arg(long, value_name = "HEXKEY@HOST:PORT", conflicts_with = "dev")]
+    pub key_broker: Option<String>,
+
+    /// Or a file that keeps its key, and protects from nobody who has the disk [ZIPNET_INSECURE_KEY_FILE]
+    #[arg(long, value_name = "PATH", conflicts_with = "dev")]
+    pub insecure_key_file: Option<PathBuf>,
+
+    /// Make a sealed identity if there is no file; never in place of one that does not open
+    /// [ZIPNET_INIT_IDENTITY; default: false]
+    #[arg(long, conflicts_with = "dev")]
+    pub init_identity: bool,
+
+    /// Where the quote helper listens [ZIPNET_QUOTE_SOCKET; default: /run/zipnet/quote.sock]
+    #[arg(long, value_name = "PATH")]
+    pub quote_socket: Option<PathBuf>,
+
     /// What to log, as `info` or `zipnetd=debug,info` [RUST_LOG; default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -102,6 +123,11 @@ impl Cli {
             "relay" => self.relay.clone(),
             "socket" => path(&self.socket),
             "state_dir" => path(&self.state_dir),
+            "sealed_identity" => path(&self.sealed_identity),
+            "key_broker" => self.key_broker.clone(),
+            "insecure_key_file" => path(&self.insecure_key_file),
+            "init_identity" => self.init_identity.then(|| "true".to_owned()),
+            "quote_socket" => path(&self.quote_socket),
             "log" => self.log.clone(),
             _ => None,
         }
@@ -121,7 +147,9 @@ mod tests {
 
     #[test]
     fn dev_takes_no_network() {
-        for flag in ["--instance=a", "--universe=a", "--bootstrap=a", "--relay=a", "--listen=a", "--check"] {
+        let identity = ["--sealed-identity=a", "--key-broker=a", "--insecure-key-file=a", "--init-identity"];
+        let network = ["--instance=a", "--universe=a", "--bootstrap=a", "--relay=a", "--listen=a", "--check"];
+        for flag in identity.into_iter().chain(network) {
             assert!(Cli::try_parse_from(["zipnetd", "--dev", flag]).is_err(), "{flag}");
         }
         assert!(Cli::try_parse_from(["zipnetd", "--dev", "--message=a", "--state-dir=/a"]).is_ok());

@@ -1,5 +1,8 @@
 //! The daemon from its configuration to its end: open, run, drain within a deadline.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -17,12 +20,13 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 use zipnet_dcnet::identity::Identity;
 use zipnet_store::{SledStore, Store};
-use zipnet_tdx::quote::helper::{Helper, SOCKET};
+use zipnet_tdx::quote::helper::Helper;
 
 use crate::client::{Checked, Client, ClientConfig, Handle, check};
 use crate::config::{Config, Network, Real, StateDir};
 use crate::control::{Control, Ending, Limits, Listening, Operator, probe};
 use crate::failure::{Failure, SIGNALLED};
+use crate::identity::{self, Kept};
 use crate::metrics;
 use crate::reload::{Again, Reload};
 use crate::service::{self, Service};
@@ -89,11 +93,26 @@ async fn run_in(
             let StateDir::At(dir) = &config.state_dir else {
                 unreachable!("invariant: only --dev has a temporary state folder")
             };
-            let client = client_config(&config, real, dir, uid).await?;
+            let mut client = client_config(&config, real, dir, uid).await?;
             if config.check {
+                if let Some(sealed) = &config.sealed {
+                    identity::check(sealed).await?;
+                }
                 return Ok(report(&check(&client).await?));
             }
-            serve(&config, client, uid, log, &mut signals, |_| tokio::spawn(async {})).await
+            let lease = match &config.sealed {
+                None => Kept::none(),
+                // Before anything is said to anybody.
+                Some(sealed) => {
+                    let unsealed = tokio::select! {
+                        unsealed = identity::unseal(sealed) => unsealed?,
+                        _ = signals.next() => return Ok(0),
+                    };
+                    (client.identity, client.sealed) = (unsealed.identity, Some(unsealed.header));
+                    unsealed.lease.map_or_else(Kept::none, |lease| Kept::by(lease.keep()))
+                }
+            };
+            serve(&config, client, lease, uid, log, &mut signals, |_| tokio::spawn(async {})).await
         }
         #[cfg(feature = "dev")]
         Network::Dev => crate::dev::run(&config, uid, log, &mut signals).await,
@@ -102,7 +121,7 @@ async fn run_in(
     }
 }
 
-/// A client of a new identity: without sealed storage each run has a fresh one, so that runs cannot be linked.
+/// A client of a new identity: each run has a fresh one, so that runs cannot be linked, unless there is a sealed one.
 pub(crate) async fn client_config(
     config: &Config,
     real: &Real,
@@ -112,6 +131,7 @@ pub(crate) async fn client_config(
     let store = open_store(state.join(STORE)).await?;
     Ok(ClientConfig {
         identity: new_identity(),
+        sealed: None,
         instance: real.instance.clone(),
         universe: real.universe.clone(),
         bootstrap: real.bootstrap.clone(),
@@ -123,7 +143,7 @@ pub(crate) async fn client_config(
         cadence: config.cadence.get(),
         uid,
         public: true,
-        quotes: Arc::new(Helper::new(Path::new(SOCKET))),
+        quotes: Arc::new(Helper::new(&config.quote_socket)),
     })
 }
 
@@ -158,10 +178,12 @@ fn report(checked: &Checked) -> Code {
     0
 }
 
-/// The client and its socket, until a signal or the client's own end. `beside` runs along, on the client's handle.
+/// The client and its socket, until a signal, the end of the lease on its identity, or the client's own end. `beside` runs
+/// along, on the client's handle.
 pub(crate) async fn serve(
     config: &Config,
     client: ClientConfig,
+    mut lease: Kept,
     uid: u32,
     log: LogControl,
     signals: &mut Signals,
@@ -180,8 +202,7 @@ pub(crate) async fn serve(
     let listening = match listening {
         Ok(listening) => listening,
         Err(error) => {
-            client.end();
-            let _ = timeout(END_GRACE, client.ended()).await;
+            end(&mut client).await;
             return Err(error.into());
         }
     };
@@ -205,8 +226,16 @@ pub(crate) async fn serve(
             control.set_serving(true).await;
             std::future::pending::<()>().await;
         } => unreachable!("invariant: pending"),
-        signal = signals.next() => Ok(drain(&mut client, &control, signals, &mut wish, Some(signal)).await),
-        () = wished(&mut wish, Ending::Drain) => Ok(drain(&mut client, &control, signals, &mut wish, None).await),
+        lost = lease.lost() => {
+            end(&mut client).await;
+            Err(lost.into())
+        }
+        signal = signals.next() => {
+            drain(&mut client, &control, signals, &mut wish, &mut lease, Some(signal)).await
+        }
+        () = wished(&mut wish, Ending::Drain) => {
+            drain(&mut client, &control, signals, &mut wish, &mut lease, None).await
+        }
     };
     beside.abort();
     told.abort();
@@ -224,15 +253,24 @@ async fn wished(wish: &mut watch::Receiver<Ending>, least: Ending) {
     }
 }
 
-/// Ends the client within its grace; a second signal, or the operator's word, ends it now. `signal` is the one that came,
+/// Ends the client at once: what was accepted is kept.
+async fn end(client: &mut Client) {
+    client.end();
+    if timeout(END_GRACE, client.ended()).await.is_err() {
+        warn!("the client did not end in time");
+    }
+}
+
+/// Ends the client within its grace; a second signal, the operator's word, or the end of the lease, ends it now. `signal` is the one that came,
 /// none if the operator asked through the socket.
 async fn drain(
     client: &mut Client,
     control: &Control,
     signals: &mut Signals,
     wish: &mut watch::Receiver<Ending>,
+    lease: &mut Kept,
     signal: Option<u8>,
-) -> Code {
+) -> Result<Code, Failure> {
     let grace = client.grace();
     if let Some(signal) = signal {
         info!(signal, grace = ?grace, "stopping");
@@ -247,17 +285,15 @@ async fn drain(
             if let Err(error) = ended {
                 warn!("{error}");
             }
-            return 0;
+            return Ok(0);
         }
-        second = signals.next() => SIGNALLED + second,
-        () = wished(wish, Ending::Now) => 0,
-        () = sleep(grace) => signal.map_or(0, |signal| SIGNALLED + signal),
+        second = signals.next() => Ok(SIGNALLED + second),
+        () = wished(wish, Ending::Now) => Ok(0),
+        lost = lease.lost() => Err(lost.into()),
+        () = sleep(grace) => Ok(signal.map_or(0, |signal| SIGNALLED + signal)),
     };
     warn!("ending now; what was accepted is kept");
-    client.end();
-    if timeout(END_GRACE, client.ended()).await.is_err() {
-        warn!("the client did not end in time");
-    }
+    end(client).await;
     code
 }
 

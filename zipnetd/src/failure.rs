@@ -8,6 +8,7 @@ use zipnet_store::StoreError;
 use crate::client::{ClientError, MemoryError, NotFound};
 use crate::config::ConfigError;
 use crate::control::SocketError;
+use crate::identity::IdentityError;
 use crate::metrics::MetricsError;
 
 /// Exit codes; listed in `zipnetd --help` and fixed: scripts and unit files rely on them.
@@ -30,6 +31,8 @@ pub enum Exit {
     Deployment = 6,
     /// The control socket or the metrics address cannot be used.
     Address = 7,
+    /// The sealed identity cannot be opened, or the lease on its key is lost.
+    Identity = 8,
 }
 
 /// What a second signal adds to its number.
@@ -47,6 +50,9 @@ pub enum Failure {
     /// The client.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The sealed identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The control socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -82,6 +88,7 @@ impl Failure {
             Self::Config(_) => Exit::Usage,
             Self::Store(_) | Self::StateDir { .. } => Exit::Store,
             Self::Client(error) => of_client(error),
+            Self::Identity(_) => Exit::Identity,
             Self::Socket(_) | Self::Metrics(_) => Exit::Address,
             Self::System { .. } | Self::Dev(_) => Exit::Failed,
         }
@@ -101,6 +108,7 @@ impl Failure {
             Self::Store(StoreError::Locked { .. }) => {
                 "another zipnetd uses this state folder: stop it, or set ZIPNET_STATE_DIR"
             }
+            Self::Identity(error) => return of_identity(error),
             Self::Socket(SocketError::InUse { .. }) => {
                 "another zipnetd runs already: stop it, or give this one a socket of its own with ZIPNET_SOCKET"
             }
@@ -115,6 +123,19 @@ pub const CONNECT_TIMEOUT_HINT: &str = "check the instance's name for typos (ZIP
 /// What helps when the name is served by others than the known deployment.
 pub const OTHER_DEPLOYMENT_HINT: &str = "a changed deployment is never adopted by itself: ask its operators for the id \
                                          and pin it, ZIPNET_INSTANCE=\"name#id\", with a new state folder";
+
+fn of_identity(error: &IdentityError) -> Option<&'static str> {
+    Some(match error {
+        IdentityError::Seal(error) => return error.hint(),
+        IdentityError::Late { .. } => {
+            "check that the key broker, the quote helper and the disk answer, then start again"
+        }
+        IdentityError::Lost(_) => {
+            "start again when the key broker answers; what was accepted is kept, and no identity was lost"
+        }
+        IdentityError::Died(_) => return None,
+    })
+}
 
 fn of_client(error: &ClientError) -> Exit {
     match error {

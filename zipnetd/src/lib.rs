@@ -13,6 +13,7 @@ pub mod daemon;
 #[cfg(feature = "dev")]
 mod dev;
 pub mod failure;
+pub mod identity;
 pub mod metrics;
 pub mod reload;
 pub mod service;

@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod shell {
+    pub(crate) mod broker;
     pub(crate) mod config;
     pub(crate) mod control;
     pub(crate) mod daemon;
     pub(crate) mod drain;
     pub(crate) mod fake;
+    pub(crate) mod identity;
     pub(crate) mod limits;
     pub(crate) mod offline;
     pub(crate) mod operator;
+    pub(crate) mod sealed;
     pub(crate) mod service;
     pub(crate) mod socket;
 }

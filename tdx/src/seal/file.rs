@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::envelope::{self, ENVELOPE_BYTES, EnvelopeError, Header};
+use super::key_file::KeyFileError;
 use super::provider::{KekProvider, Provider, ProviderError};
 
 /// A sealed identity that cannot be read or written.
@@ -40,6 +41,9 @@ pub enum SealError {
     /// There is no key.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// The key file cannot be used.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     /// Every number is used.
     #[error("the sealed identity {} was rotated as often as can be counted", .0.display())]
     Generations(PathBuf),
@@ -83,6 +87,16 @@ impl SealedIdentity {
         Header::read(&self.read()?).map_err(|source| self.envelope(source))
     }
 
+    /// The same, if it is sealed by a keeper of this kind.
+    ///
+    /// # Errors
+    /// [`SealError`] if there is none, it is not one, or by another kind.
+    pub fn sealed_by(&self, configured: Provider) -> Result<Header, SealError> {
+        let header = self.header()?;
+        self.same_kind(&header, configured)?;
+        Ok(header)
+    }
+
     /// Seals a new identity. `nonce` is fresh and random. Never over another one.
     ///
     /// # Errors
@@ -111,10 +125,7 @@ impl SealedIdentity {
     pub fn open(&self, provider: &mut dyn KekProvider) -> Result<Opened, SealError> {
         let bytes = self.read()?;
         let header = Header::read(&bytes).map_err(|source| self.envelope(source))?;
-        if header.provider != provider.provider() {
-            let (found, configured) = (header.provider, provider.provider());
-            return Err(SealError::OtherProvider { path: self.path.clone(), found, configured });
-        }
+        self.same_kind(&header, provider.provider())?;
         let grant = provider.open(&header)?;
         let seed = envelope::open(&bytes, &grant.kek).map_err(|source| self.envelope(source))?;
         Ok(Opened { seed, header, lease_secs: grant.lease_secs })
@@ -140,6 +151,14 @@ impl SealedIdentity {
         replace(&self.path, &sealed).map_err(|source| self.failed(source))?;
         self.open(provider)?;
         Ok(header)
+    }
+
+    fn same_kind(&self, header: &Header, configured: Provider) -> Result<(), SealError> {
+        let found = header.provider;
+        if found == configured {
+            return Ok(());
+        }
+        Err(SealError::OtherProvider { path: self.path.clone(), found, configured })
     }
 
     fn read(&self) -> Result<Vec<u8>, SealError> {

@@ -6,6 +6,8 @@
 pub mod broker;
 mod envelope;
 mod file;
+mod hint;
+mod keeper;
 mod key_file;
 mod provider;
 #[cfg(test)]
@@ -13,5 +15,6 @@ mod tests;
 
 pub use envelope::{ENVELOPE_BYTES, EnvelopeError, Header};
 pub use file::{Opened, SealError, SealedIdentity};
+pub use keeper::Keeper;
 pub use key_file::{KeyFile, KeyFileError};
 pub use provider::{Grant, Kek, KekProvider, KeyId, Provider, ProviderError};

@@ -5,6 +5,7 @@ mod agents;
 mod dev;
 mod docs;
 mod gossip;
+mod identity;
 mod instances;
 mod processes;
 mod promises;

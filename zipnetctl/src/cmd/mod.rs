@@ -7,6 +7,7 @@ pub(crate) mod descriptor;
 pub(crate) mod doctor;
 pub(crate) mod drain;
 pub(crate) mod health;
+pub(crate) mod identity;
 pub(crate) mod list;
 pub(crate) mod log;
 pub(crate) mod log_level;
@@ -68,6 +69,7 @@ pub(crate) async fn run(verb: Verb, context: &mut Context) -> Result<(), Failure
         Verb::Log(log::Verb::Verify(args)) => log::verify(args, context).await,
         Verb::Attest(verb) => attest::run(&verb, context),
         Verb::Descriptor(verb) => descriptor::run(verb, context).await,
+        Verb::Identity(verb) => identity::run(verb, context).await,
     }
 }
 

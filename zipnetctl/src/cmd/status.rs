@@ -16,6 +16,7 @@ struct Shown<'a> {
     gossip: &'a str,
     client_id: Option<&'a str>,
     peer_id: &'a str,
+    identity: Option<&'a str>,
     state: &'a str,
     why: Option<&'a str>,
     registered: bool,
@@ -70,6 +71,7 @@ fn json(s: &StatusResponse) -> Shown<'_> {
         gossip: &s.gossip,
         client_id: text::some(&s.client_id),
         peer_id: &s.peer_id,
+        identity: text::some(&s.identity),
         state: &s.state,
         why: text::some(&s.why),
         registered: s.registered,
@@ -124,6 +126,7 @@ fn rows(s: &StatusResponse) -> Vec<(&'static str, String)> {
     rows.push(("universe", format!("{}, gossip {}", text::tame(&s.universe), or_not_yet(&s.gossip))));
     rows.push(("client id", or_not_yet(&s.client_id)));
     rows.push(("peer id", or_not_yet(&s.peer_id)));
+    rows.push(("identity", identity(&s.identity)));
     if let Some(since) = s.connected_since_ms {
         rows.push(("connected", format!("since {}", text::moment(since))));
     }
@@ -168,6 +171,15 @@ fn state(s: &StatusResponse) -> String {
     let paused = if s.paused { ", paused" } else { "" };
     let draining = if s.draining { ", draining" } else { "" };
     format!("{}, {registered}{paused}{draining}", text::tame(&s.state))
+}
+
+/// What the daemon says about its identity, and what that means for whoever looks on.
+pub(super) fn identity(said: &str) -> String {
+    match said {
+        "" => "not known: this zipnetd does not say".to_owned(),
+        "fresh" => "fresh for this run: runs cannot be linked".to_owned(),
+        sealed => format!("{}: the same in every run", text::tame(sealed)),
+    }
 }
 
 fn store(s: &StatusResponse) -> Option<String> {

@@ -8,6 +8,7 @@ mod descriptor;
 mod doctor;
 mod errors;
 mod fake;
+mod identity;
 mod list;
 mod log;
 mod operator;

@@ -37,6 +37,7 @@ fn ready() -> StatusResponse {
         paused: true,
         draining: true,
         round_at_ms: Some(1_770_000_099_000),
+        identity: "sealed, key broker, generation 3".into(),
         cadence: 4,
         now_ms: 1_770_000_100_000,
         started_at_ms: 1_769_999_900_000,
@@ -60,6 +61,7 @@ fn before_anything_is_known() {
         why: "nobody serves acme.mainent; is the name right?".into(),
         version: "0.1.0".into(),
         universe: "mosaik.universe".into(),
+        identity: "fresh".into(),
         ..StatusResponse::default()
     };
     let daemon = Daemon::start(Script { status, ..Script::default() });
@@ -77,6 +79,7 @@ fn json() {
         "universe": "mosaik.universe", "gossip": "all",
         "client_id": "c1".repeat(32), "peer_id": "b2".repeat(32),
         "state": "holding", "why": "messages are held: the last header names 2 servers, 3 are needed",
+        "identity": "sealed, key broker, generation 3",
         "registered": true, "connected_since_ms": 1_770_000_000_000_u64,
         "round": 1234, "round_at_ms": 1_770_000_099_000_u64, "participants": 12, "participants_low_1h": 9, "min_anonymity": 8,
         "servers": ["51".repeat(32), "52".repeat(32)], "servers_total": 3, "min_servers": 3,

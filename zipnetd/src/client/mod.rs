@@ -40,6 +40,7 @@ use zipnet_network::links::LinkError;
 use zipnet_network::universe::{Bootstrap, Relay, UniverseError};
 use zipnet_store::Store;
 use zipnet_tdx::quote::QuoteSource;
+use zipnet_tdx::seal::Header;
 
 use crate::control::backend::Backend;
 use crate::core::input::Input;
@@ -56,8 +57,10 @@ const MAX_REQUESTS: usize = 256;
 
 /// How to run a client.
 pub struct ClientConfig {
-    /// Who it is; fresh for each run.
+    /// Who it is.
     pub identity: Arc<Identity>,
+    /// The header of the file that its identity is from; none: it is fresh, for this run only.
+    pub sealed: Option<Header>,
     /// Which instance.
     pub instance: InstanceRef,
     /// In which universe.

@@ -10,6 +10,7 @@ use super::disk::Room;
 use super::find::NotFound;
 use crate::core::message::{MessageView, SealedAt, State};
 use crate::core::status::{Phase, Standing, Status};
+use crate::identity::described;
 
 /// What the runner knows besides the core.
 pub(super) struct Connection {
@@ -39,6 +40,7 @@ pub(super) fn status(
         universe: config.universe.clone(),
         pinned: config.instance.pin.is_some(),
         peer_id: config.identity.peer_id().to_string(),
+        identity: described(config.sealed.as_ref()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         connected_since_ms: connection.since,
         queue: Some(QueueCounts::default()),

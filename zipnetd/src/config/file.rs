@@ -10,7 +10,7 @@ use crate::cli::Cli;
 pub const DEFAULT_FILE: &str = "/etc/zipnet/zipnetd.toml";
 
 /// Every setting of the file; the variable of each is `ZIPNET_` and the name in capitals, that of `log` is `RUST_LOG`.
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 17] = [
     "instance",
     "universe",
     "bootstrap",
@@ -22,6 +22,11 @@ pub const KEYS: [&str; 12] = [
     "relay",
     "socket",
     "state_dir",
+    "sealed_identity",
+    "key_broker",
+    "insecure_key_file",
+    "init_identity",
+    "quote_socket",
     "log",
 ];
 

@@ -2,6 +2,7 @@
 
 mod file;
 mod places;
+mod sealed;
 mod shown;
 mod value;
 
@@ -13,10 +14,12 @@ use std::path::PathBuf;
 
 use zipnet_dcnet::descriptor::InstanceRef;
 use zipnet_network::universe::{Bootstrap, Relay};
+use zipnet_tdx::quote::helper::SOCKET;
 
 use crate::cli::Cli;
 pub use file::{DEFAULT_FILE, KEYS};
 pub use places::{Socket, StateDir};
+pub use sealed::Sealed;
 pub use shown::Shown;
 use value::Setting;
 pub use value::{Place, variable};
@@ -51,6 +54,10 @@ pub struct Config {
     pub socket: Socket,
     /// Where the queue is kept.
     pub state_dir: StateDir,
+    /// The sealed identity; none: each run has a fresh one.
+    pub sealed: Option<Sealed>,
+    /// Where the quote helper listens.
+    pub quote_socket: PathBuf,
     /// The log filter, in the syntax of `RUST_LOG`.
     pub log: String,
     /// Only check.
@@ -164,13 +171,21 @@ impl Config {
         let message = find("message")?.map(|s| value::message(&s)).transpose()?.map(StandingMessage);
         let cadence = find("cadence")?.map(|s| s.parse(value::cadence)).transpose()?;
         let metrics = find("metrics")?.map(|s| s.parse(value::metrics)).transpose()?;
-        let private = find("private_metrics")?.map(|s| s.parse(value::private_metrics)).transpose()?;
+        let private = find("private_metrics")?.map(|s| s.parse(value::truth)).transpose()?;
         let log = find("log")?.map(|s| s.parse(value::log)).transpose()?;
         let (socket, place) = places::socket(find("socket")?, cli.dev, around);
         put("socket", place);
         let (state_dir, place) = places::state_dir(find("state_dir")?, cli.dev, around)?;
         put("state_dir", place);
-        let network = if cli.dev { Network::Dev } else { Network::Real(Box::new(real(&find)?)) };
+        let quote_socket = find("quote_socket")?.map(|s| s.parse(value::path)).transpose()?;
+        let quote_socket = quote_socket.unwrap_or_else(|| SOCKET.into());
+        let (network, sealed) = if cli.dev {
+            (Network::Dev, None)
+        } else {
+            let real = real(&find)?;
+            let sealed = sealed::sealed(&find, &real.instance, &quote_socket)?;
+            (Network::Real(Box::new(real)), sealed)
+        };
         Ok(Self {
             network,
             message,
@@ -179,6 +194,8 @@ impl Config {
             private_metrics: private.unwrap_or(false),
             socket,
             state_dir,
+            sealed,
+            quote_socket,
             log: log.unwrap_or_else(|| default_log(cli.dev).to_owned()),
             check: cli.check,
             file: file.map(|file| file.path),

@@ -1,5 +1,7 @@
 //! The configuration as a text: every setting, its value, and where it comes from.
 
+use zipnet_tdx::seal::Keeper;
+
 use super::value::Place;
 use super::{Config, Network, StateDir};
 
@@ -56,7 +58,20 @@ impl Config {
                 StateDir::At(dir) => dir.display().to_string(),
                 StateDir::Temporary => "temporary".to_owned(),
             }),
+            "quote_socket" => Some(self.quote_socket.display().to_string()),
             "log" => Some(self.log.clone()),
+            _ => real.and_then(|_| self.of_identity(key)),
+        }
+    }
+
+    fn of_identity(&self, key: &str) -> Option<String> {
+        let sealed = self.sealed.as_ref();
+        let keeper = sealed.map(|sealed| &sealed.keeper);
+        match (key, keeper) {
+            ("init_identity", _) => Some(sealed.is_some_and(|sealed| sealed.init).to_string()),
+            ("sealed_identity", _) => sealed.map(|sealed| sealed.path.display().to_string()),
+            ("key_broker", Some(Keeper::Broker { broker, .. })) => Some(broker.to_string()),
+            ("insecure_key_file", Some(Keeper::KeyFile(path))) => Some(path.display().to_string()),
             _ => None,
         }
     }

@@ -67,6 +67,11 @@ impl Setting {
     pub(super) fn parse<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, ConfigError> {
         parse(&self.text).map_err(|what| problem(&self.place, what))
     }
+
+    /// What is wrong with it, as the others are.
+    pub(super) fn wrong(&self, what: String) -> ConfigError {
+        problem(&self.place, what)
+    }
 }
 
 fn problem(place: &Place, problem: String) -> ConfigError {
@@ -93,8 +98,12 @@ pub(super) fn metrics(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is neither IP:PORT nor a port"))
 }
 
-pub(super) fn private_metrics(text: &str) -> Result<bool, String> {
+pub(super) fn truth(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("`{text}` is neither true nor false"))
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("a path is missing".to_owned()) } else { Ok(text.into()) }
 }
 
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {

@@ -8,6 +8,7 @@ use tracing::info;
 use crate::config::{Config, Real, StateDir};
 use crate::daemon::{self, Code, Signals};
 use crate::failure::{Failure, SIGNALLED};
+use crate::identity::Kept;
 use crate::telemetry::LogControl;
 
 use network::Network;
@@ -60,5 +61,5 @@ async fn with(
     let client = daemon::client_config(config, real, dir, uid).await?;
     let socket = config.socket.clone();
     let shown = |handle| tokio::spawn(show::show(handle, socket));
-    daemon::serve(config, client, uid, log, signals, shown).await
+    daemon::serve(config, client, Kept::none(), uid, log, signals, shown).await
 }

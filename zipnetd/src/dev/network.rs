@@ -153,6 +153,7 @@ async fn entry(server: &Server) -> Result<Bootstrap, Failure> {
 fn cover_client(real: &Real, identity: Arc<Identity>) -> ClientConfig {
     ClientConfig {
         identity,
+        sealed: None,
         instance: real.instance.clone(),
         universe: real.universe.clone(),
         bootstrap: real.bootstrap.clone(),

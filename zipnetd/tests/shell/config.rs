@@ -11,24 +11,24 @@ use zipnetd::cli::Cli;
 use zipnetd::config::{Config, ConfigError, KEYS, Network, Real, StateDir, Surroundings};
 
 /// A process's surroundings, made up.
-struct World {
+pub(super) struct World {
     env: BTreeMap<String, OsString>,
     uid: u32,
     dir: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let env = BTreeMap::from([("HOME".to_owned(), "/home/x".into())]);
         Self { env, uid: 7, dir: tempfile::tempdir().unwrap() }
     }
 
-    fn env(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.into());
         self
     }
 
-    fn file(self, text: &str) -> Self {
+    pub(super) fn file(self, text: &str) -> Self {
         fs::write(self.path(), text).unwrap();
         self
     }
@@ -37,7 +37,7 @@ impl World {
         self.dir.path().join("zipnetd.toml")
     }
 
-    fn resolve(&self, args: &[&str]) -> Result<Config, ConfigError> {
+    pub(super) fn resolve(&self, args: &[&str]) -> Result<Config, ConfigError> {
         let cli = Cli::try_parse_from([&["zipnetd"], args].concat()).unwrap();
         let env = |name: &str| self.env.get(name).cloned();
         Config::resolve(&cli, &Surroundings { env: &env, uid: self.uid, default_file: self.path() })
@@ -50,7 +50,7 @@ impl World {
         }
     }
 
-    fn error(&self, args: &[&str]) -> String {
+    pub(super) fn error(&self, args: &[&str]) -> String {
         self.resolve(args).unwrap_err().to_string()
     }
 }
@@ -155,12 +155,18 @@ fn every_setting_can_stand_in_the_file() {
         let value = match key {
             "cadence" | "metrics" => "9".to_owned(),
             "private_metrics" => "true".to_owned(),
+            // They need company (sealed.rs).
+            "sealed_identity" => "'x'\ninsecure_key_file = 'y'".to_owned(),
+            "insecure_key_file" => "'y'\nsealed_identity = 'x'".to_owned(),
+            "key_broker" => format!("'{}@x:1'\nsealed_identity = 'x'", "ab".repeat(32)),
+            "init_identity" => "true\nsealed_identity = 'x'\ninsecure_key_file = 'y'".to_owned(),
             "listen" => "'127.0.0.1:1'".to_owned(),
             "relay" => "'public'".to_owned(),
             "bootstrap" => format!("'{}'", "ab".repeat(32)),
             _ => "'x'".to_owned(),
         };
-        let instance = if key == "instance" { "" } else { "instance = 'x'\n" };
+        let pinned = format!("instance = 'x#{}'\n", "cd".repeat(32));
+        let instance = if key == "instance" { "" } else { &pinned };
         World::new().file(&format!("{instance}{key} = {value}")).resolve(&[]).unwrap();
     }
 }
@@ -235,18 +241,23 @@ fn what_is_printed_names_every_setting_its_value_and_its_place() {
     let printed = world.resolve(&["--metrics", "9100"]).unwrap().print();
     let expected = [
         format!("# file: {file}"),
-        format!("instance         of-file                     `instance` in {file}"),
-        "universe         mosaik.universe             default".to_owned(),
-        "bootstrap        none                        default".to_owned(),
-        format!("message          6 bytes                     `message` in {file}"),
-        "cadence          3                           ZIPNET_CADENCE".to_owned(),
-        "metrics          127.0.0.1:9100              --metrics".to_owned(),
-        format!("private_metrics  true                        `private_metrics` in {file}"),
-        "listen           none                        default".to_owned(),
-        "relay            public                      default".to_owned(),
-        "socket           /tmp/zipnet-7/zipnetd.sock  default".to_owned(),
-        "state_dir        /var/lib/z                  STATE_DIRECTORY".to_owned(),
-        "log              warn                        RUST_LOG".to_owned(),
+        format!("instance           of-file                     `instance` in {file}"),
+        "universe           mosaik.universe             default".to_owned(),
+        "bootstrap          none                        default".to_owned(),
+        format!("message            6 bytes                     `message` in {file}"),
+        "cadence            3                           ZIPNET_CADENCE".to_owned(),
+        "metrics            127.0.0.1:9100              --metrics".to_owned(),
+        format!("private_metrics    true                        `private_metrics` in {file}"),
+        "listen             none                        default".to_owned(),
+        "relay              public                      default".to_owned(),
+        "socket             /tmp/zipnet-7/zipnetd.sock  default".to_owned(),
+        "state_dir          /var/lib/z                  STATE_DIRECTORY".to_owned(),
+        "sealed_identity    none                        default".to_owned(),
+        "key_broker         none                        default".to_owned(),
+        "insecure_key_file  none                        default".to_owned(),
+        "init_identity      false                       default".to_owned(),
+        "quote_socket       /run/zipnet/quote.sock      default".to_owned(),
+        "log                warn                        RUST_LOG".to_owned(),
     ];
     assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
 }
@@ -255,8 +266,8 @@ fn what_is_printed_names_every_setting_its_value_and_its_place() {
 fn a_long_value_does_not_push_the_others_apart() {
     let peer = "ab".repeat(32);
     let printed = World::new().resolve(&["--instance=x", "--bootstrap", &peer]).unwrap().print();
-    assert!(printed.contains(&format!("bootstrap        {peer}  --bootstrap\n")), "{printed}");
-    assert!(printed.contains(&format!("cadence          {:27}  default\n", "1")), "{printed}");
+    assert!(printed.contains(&format!("bootstrap          {peer}  --bootstrap\n")), "{printed}");
+    assert!(printed.contains(&format!("cadence            {:27}  default\n", "1")), "{printed}");
 }
 
 #[test]
@@ -275,7 +286,8 @@ fn what_a_dev_network_decides_for_itself_has_no_place() {
 #[test]
 fn the_default_file_has_every_setting_with_its_default() {
     /// Settings that have no default; the file shows an example.
-    const EXAMPLES: [&str; 4] = ["instance", "message", "metrics", "listen"];
+    const EXAMPLES: [&str; 7] =
+        ["instance", "message", "metrics", "listen", "sealed_identity", "key_broker", "insecure_key_file"];
 
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../systemd/zipnetd.toml")).unwrap();
     let unchanged: toml::Table = text.parse().unwrap();
@@ -297,6 +309,11 @@ fn the_default_file_has_every_setting_with_its_default() {
             World::new().env("STATE_DIRECTORY", "/var/lib/zipnet").env("RUNTIME_DIRECTORY", "/run/zipnet");
         world.file(file).resolve(&["--instance=x"]).unwrap().shown()
     };
+    // Of the two keepers of a sealed identity there may be one, and the broker wants the instance pinned.
+    let broker = lines.iter().find(|line| line.starts_with("key_broker")).unwrap();
+    let pinned = format!("--instance=x#{}", "ab".repeat(32));
+    World::new().file(&format!("{broker}\nsealed_identity = '/i'")).resolve(&[&pinned]).unwrap();
+    let lines: Vec<&str> = lines.into_iter().filter(|line| !line.starts_with("key_broker")).collect();
     for (with, without) in world(&lines.join("\n")).into_iter().zip(world("")) {
         if EXAMPLES.contains(&with.key) {
             assert!(without.key == "instance" || without.value == "none", "{} has a default", with.key);

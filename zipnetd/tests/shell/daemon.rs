@@ -29,7 +29,7 @@ pub(super) fn zipnetd() -> Command {
     command
 }
 
-fn run(command: &mut Command) -> Output {
+pub(super) fn run(command: &mut Command) -> Output {
     command.output().unwrap()
 }
 

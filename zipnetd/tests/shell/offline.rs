@@ -54,6 +54,7 @@ impl Daemon {
         std::fs::write(dir.path().join("data"), [0; 100]).unwrap();
         let config = ClientConfig {
             identity: Arc::new(Identity::from_seed([7; 32].into())),
+            sealed: None,
             instance: "acme".parse().unwrap(),
             universe: "nowhere".to_owned(),
             bootstrap: Vec::new(),

@@ -4,6 +4,7 @@
 //! The broker has one secret. From it come its X25519 key, whose public half the guest has in its measured initramfs, the
 //! keys that it gives out, and its challenges, so that it keeps nothing but who got which key last.
 
+mod address;
 mod cli;
 mod client;
 mod core;
@@ -12,6 +13,7 @@ mod message;
 mod net;
 mod secret;
 
+pub use address::{BrokerAddress, BrokerAddressError};
 pub use cli::main;
 pub use client::{BrokerClient, Transport};
 pub use core::{Broker, LEASE_SECS, MAX_KEYS, State};

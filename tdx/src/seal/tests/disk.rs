@@ -4,11 +4,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use zeroize::Zeroizing;
 
+use crate::quote::SourceError;
 use crate::seal::{
-    ENVELOPE_BYTES, EnvelopeError, Grant, Header, KekProvider, KeyFile, KeyFileError, Provider,
-    ProviderError, SealError, SealedIdentity,
+    ENVELOPE_BYTES, EnvelopeError, Grant, Header, Keeper, KekProvider, KeyFile, KeyFileError, KeyId,
+    Provider, ProviderError, SealError, SealedIdentity,
 };
 
 fn seed(n: u8) -> Zeroizing<[u8; 32]> {
@@ -105,14 +108,15 @@ fn a_provider_that_is_gone_or_of_another_kind_changes_nothing() {
     assert!(matches!(gone, Err(SealError::Provider(ProviderError::Gone { .. }))));
     assert!(!path.exists());
     file.init(&mut key_file(dir.path(), 1), &seed(7), &[1; 24]).unwrap();
-    let other = file.open(&mut Elsewhere);
     let found = |e| {
         matches!(
             e,
             Err(SealError::OtherProvider { found: Provider::KeyFile, configured: Provider::Broker, .. })
         )
     };
-    assert!(found(other.map(|_| ())));
+    assert!(found(file.open(&mut Elsewhere).map(|_| ())));
+    assert!(found(file.sealed_by(Provider::Broker).map(|_| ())));
+    assert!(file.sealed_by(Provider::KeyFile).is_ok());
 }
 
 #[test]
@@ -150,4 +154,57 @@ fn a_key_file_is_used_only_when_called_insecure_and_if_nobody_else_can_read_it()
         assert!(matches!(KeyFile::open(&path, true), Err(KeyFileError::Length(_))), "{len}");
     }
     assert!(matches!(KeyFile::open(&dir.path().join("none"), true), Err(KeyFileError::Io { .. })));
+}
+
+#[test]
+fn a_keeper_makes_a_key_file_for_a_new_identity_and_never_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, random) = (dir.path().join("key"), ChaCha20Rng::seed_from_u64);
+    let keeper = Keeper::KeyFile(path.clone());
+    assert_eq!(keeper.kind(), Provider::KeyFile);
+    assert!(matches!(keeper.provider(random(1)), Err(KeyFileError::Io { .. })));
+    assert!(!path.exists());
+    let file = SealedIdentity::new(&dir.path().join("identity"));
+    file.init(&mut *keeper.new_provider(random(1)).unwrap(), &seed(7), &[1; 24]).unwrap();
+    let key = fs::read(&path).unwrap();
+    assert_eq!(file.open(&mut *keeper.new_provider(random(2)).unwrap()).unwrap().seed, seed(7));
+    assert_eq!(file.open(&mut *keeper.provider(random(3)).unwrap()).unwrap().seed, seed(7));
+    assert_eq!(fs::read(&path).unwrap(), key);
+    fs::write(&path, [1; 31]).unwrap();
+    assert!(matches!(keeper.new_provider(random(4)), Err(KeyFileError::Length(_))));
+}
+
+#[test]
+fn advice_goes_by_the_kind_of_error() {
+    let gone = |provider| ProviderError::Gone { provider, problem: String::new() };
+    let provider = Provider::Broker;
+    let key_id = KeyId([1; 16]);
+    let refused = ProviderError::Refused { provider, problem: String::new() };
+    let quote = ProviderError::Quote(SourceError::Empty);
+    let path = || "/x".into();
+    let no_file = || std::io::Error::from(std::io::ErrorKind::NotFound);
+    for (error, advice) in [
+        (SealError::Missing(path()), "identity init"),
+        (SealError::Envelope { path: path(), source: EnvelopeError::Key }, "from a copy"),
+        (
+            SealError::OtherProvider { path: path(), found: provider, configured: Provider::KeyFile },
+            "configure the keeper",
+        ),
+        (SealError::KeyFile(KeyFileError::Io { path: path(), source: no_file() }), "the key file back"),
+        (SealError::Provider(gone(provider)), "can be reached"),
+        (SealError::Provider(ProviderError::UnknownKey { provider, key_id }), "another key file"),
+        (SealError::Provider(ProviderError::Old { found: 1, known: 2 }), "newest copy"),
+        (SealError::Provider(ProviderError::Leased { secs: 1 }), "former lease"),
+        (SealError::Provider(refused), "policy"),
+        (SealError::Provider(quote), "zipnet-quote.socket"),
+    ] {
+        assert!(error.hint().is_some_and(|hint| hint.contains(advice)), "{error}: {:?}", error.hint());
+    }
+    for error in [
+        SealError::Exists(path()),
+        SealError::Io { path: path(), source: no_file() },
+        SealError::KeyFile(KeyFileError::Length(path())),
+    ] {
+        assert_eq!(error.hint(), None, "{error} says all there is to say");
+    }
 }

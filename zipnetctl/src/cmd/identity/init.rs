@@ -1,0 +1,32 @@
+//! `identity init`: a new sealed identity, never over another one.
+
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use zipnet_tdx::seal::{SealError, SealedIdentity};
+
+use super::{Sealed, drawn, made};
+use crate::{cmd::Context, failure::Failure};
+
+/// Make a sealed identity where there is none.
+///
+/// With --insecure-key-file the key file is made, too, if there is none. With --key-broker this has to run in a guest that the
+/// broker admits, and waits for the broker, some minutes at most.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    sealed: Sealed,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
+    let args = &args.sealed;
+    let keeper = args.keeper()?;
+    let file = SealedIdentity::new(&args.sealed_identity);
+    // Before a key is made for nothing.
+    if !matches!(file.header(), Err(SealError::Missing(_))) {
+        return Err(SealError::Exists(args.sealed_identity.clone()).into());
+    }
+    let mut provider = keeper.new_provider(UnwrapErr(SysRng)).map_err(SealError::from)?;
+    let (seed, nonce) = drawn();
+    let header = file.init(&mut *provider, &seed, &nonce)?;
+    made(args, &keeper, &header, context)
+}
