@@ -22,7 +22,8 @@ impl Core {
                 return;
             }
             let silent = state.up().iter().any(|server| !heard.contains(server));
-            if silent && self.led.is_none_or(|since| now.saturating_sub(since) < HEAR_MS) {
+            let hear = HEAR_MS.max(u64::from(params.round_deadline_ms) / 10);
+            if silent && self.led.is_none_or(|since| now.saturating_sub(since) < hear) {
                 return;
             }
             if let Some(header) = self.plan(now, state, Some(heard)) {

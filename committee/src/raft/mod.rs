@@ -117,15 +117,19 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
-    /// The times of docs/architecture.md: heartbeat 800 ms, elections after 1.5 to 2.2 s, proposals within 5 s.
-    /// An append over links of 300 ms one way needs 600 ms and its flush.
-    pub fn new(me: PeerId, members: Vec<PeerId>) -> LogConfig {
+    /// The times of docs/architecture.md, by the round deadline of the deployment, whose parameters are chosen for its links:
+    /// heartbeats every 800 ms up to a deadline of 12 s, and every fifteenth of a longer one up to 3 s; elections after about
+    /// two to three heartbeats without any; proposals within 5 s.
+    ///
+    /// An append over links of 300 ms one way needs 600 ms and its flush, and as much again when a packet is lost.
+    pub fn new(me: PeerId, members: Vec<PeerId>, round_deadline: Duration) -> LogConfig {
+        let heartbeat = (round_deadline / 15).clamp(Duration::from_millis(800), Duration::from_secs(3));
         LogConfig {
             me,
             members,
-            heartbeat: Duration::from_millis(800),
-            election_min: Duration::from_millis(1_500),
-            election_max: Duration::from_millis(2_200),
+            heartbeat,
+            election_min: heartbeat * 15 / 8,
+            election_max: heartbeat * 11 / 4,
             propose_timeout: Duration::from_secs(5),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use iroh::endpoint::{Connection, RecvStream, SendStream, WriteError};
+use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt, WriteError};
 use tokio_util::sync::DropGuard;
 use zipnet_dcnet::ids::PeerId;
 
@@ -26,13 +26,14 @@ pub(super) async fn call(
     kind: Kind,
     body: Bytes,
 ) -> Result<Exchange<Vec<u8>>, LinkError> {
-    let Some(recv) = request(conn, peer, kind, body).await? else { return Ok(Exchange::NotSent) };
+    let Some((sending, recv)) = request(conn, peer, kind, body).await? else { return Ok(Exchange::NotSent) };
     let answer = |tag| match tag {
         wire::OK => Some(kind.max_answer()),
         wire::REFUSED => Some(MAX_REFUSAL),
         _ => None,
     };
     let (tag, body) = Reader::new(recv).one(answer).await.map_err(|error| failed(error, peer, kind))?;
+    sending.arrived();
     if tag == wire::REFUSED {
         return Err(refused(&body, peer));
     }
@@ -47,8 +48,29 @@ pub(super) async fn open(
     kind: Kind,
     body: Bytes,
 ) -> Result<Exchange<FrameStream>, LinkError> {
-    let Some(recv) = request(conn, peer, kind, body).await? else { return Ok(Exchange::NotSent) };
+    let Some((sending, recv)) = request(conn, peer, kind, body).await? else { return Ok(Exchange::NotSent) };
+    sending.arrived();
     Ok(Exchange::Done(FrameStream { reader: Reader::new(recv), peer, kind, ended: false, _link: link }))
+}
+
+/// A request on its way. When the caller gives up, what has not left yet is dropped, and the acceptor told: over a slow
+/// link it would otherwise hold up all that comes after it, the same request once more for one.
+struct Sending(Option<SendStream>);
+
+impl Sending {
+    /// The request is there, or of use without an answer.
+    fn arrived(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some(send) = &mut self.0 {
+            // An error says that all of it had arrived, or that the connection is gone.
+            let _ = send.reset(VarInt::from_u32(0));
+        }
+    }
 }
 
 /// Sends the request on a new stream. `None` when the connection had ended before.
@@ -57,11 +79,13 @@ async fn request(
     peer: PeerId,
     kind: Kind,
     body: Bytes,
-) -> Result<Option<RecvStream>, LinkError> {
-    let Ok((mut send, recv)) = conn.open_bi().await else { return Ok(None) };
-    match send_request(&mut send, kind, body).await {
+) -> Result<Option<(Sending, RecvStream)>, LinkError> {
+    let Ok((send, recv)) = conn.open_bi().await else { return Ok(None) };
+    let mut sending = Sending(Some(send));
+    let send = sending.0.as_mut().expect("invariant: put in just now");
+    match send_request(send, kind, body).await {
         // Stopped: the acceptor refuses without reading to the end, and says why.
-        Ok(()) | Err(WriteError::Stopped(_)) => Ok(Some(recv)),
+        Ok(()) | Err(WriteError::Stopped(_)) => Ok(Some((sending, recv))),
         Err(error) => Err(failed(error.into(), peer, kind)),
     }
 }

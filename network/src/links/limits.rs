@@ -1,10 +1,12 @@
 //! Every bound of the links, by name.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use iroh::endpoint::{AckFrequencyConfig, QuicTransportConfig, VarInt};
 
 use super::Role;
+use super::congestion::Floored;
 
 /// Connections that an acceptor holds in total; 100 KB each. Further ones are refused.
 pub const MAX_CONNECTIONS: usize = 4_096;
@@ -88,6 +90,7 @@ pub(super) fn transport(role: Role) -> QuicTransportConfig {
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(ACK_EVERY));
     QuicTransportConfig::builder()
+        .congestion_controller_factory(Arc::new(Floored::new(role == Role::Client)))
         .ack_frequency_config(Some(acks))
         .max_concurrent_bidi_streams(VarInt::from_u32(streams))
         .max_concurrent_uni_streams(VarInt::from_u32(0))

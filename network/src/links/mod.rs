@@ -5,6 +5,7 @@
 //! the TLS keys of both endpoints, so no discovery is needed to trust a link.
 
 mod acceptor;
+mod congestion;
 mod error;
 mod exchange;
 #[doc(hidden)]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agents;
+mod attested;
 mod dev;
 mod docs;
 mod gossip;

@@ -72,11 +72,11 @@ fn split(scene: &mut Scene) {
     }
 }
 
-/// A round of three servers takes nine trips, and one in ten calls waits for a lost packet: the period and the deadline are
-/// longer than on good links.
+/// A round of three servers takes nine trips, one in ten calls waits for a lost packet, and every second envelope: the period
+/// and both deadlines are longer than on good links, or too many clients are late for the fold (R9).
 const SLOW: &[&str] = &[
-    "round_period_ms=5000",
-    "fold_deadline_ms=3000",
+    "round_period_ms=8000",
+    "fold_deadline_ms=6000",
     "round_deadline_ms=30000",
     "min_anonymity=3",
     "warm_up=0",
@@ -94,7 +94,7 @@ fn rounds_go_on_over_slow_and_lossy_links() {
         params: SLOW,
         small_disk: None,
     };
-    let mut scene = Scene::start(&config, Setting { period: 5, deadline: 30 });
+    let mut scene = Scene::start(&config, Setting { period: 8, deadline: 30 });
     slow_and_lossy(&mut scene);
     scene.end();
 }

@@ -232,7 +232,7 @@ pub(super) async fn open(
         election_min: Duration::from_millis(300),
         election_max: Duration::from_millis(600),
         propose_timeout: Duration::from_secs(2),
-        ..LogConfig::new(id(number), members)
+        ..LogConfig::new(id(number), members, Duration::from_secs(8))
     };
     let wire = Arc::new(Wire { hub: hub.clone(), from: id(number) });
     Log::open(cfg, store, Box::new(Memory(entries)), wire).await
