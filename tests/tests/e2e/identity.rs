@@ -17,7 +17,8 @@ fn takes_part(daemon: &Daemon, reader: &Daemon, text: &str) -> Value {
     daemon.send(text).unwrap();
     until(WITHIN, "the message to be published", || {
         let log = reader.read()?;
-        ensure!(log.iter().filter(|m| m.payload == text).count() == 1, "it is not there once");
+        let count = log.iter().filter(|m| m.payload == text).count();
+        ensure!(count == 1, "it is there {count} times, the status is {}", daemon.status()?);
         Ok(())
     });
     status
@@ -28,7 +29,8 @@ fn a_sealed_identity_takes_part_again_after_a_stop_and_a_crash_until_it_is_repla
     let config = DeploymentConfig { instance: "acme.sealed", servers: 3, params: PARAMS };
     let deployment = Deployment::start(&config);
     let reader = deployment.daemon("reader");
-    let _third = deployment.daemon("third");
+    // Enough for rounds while one of them is away.
+    let _others: Vec<Daemon> = (0..4).map(|i| deployment.daemon(&format!("other-{i}"))).collect();
     let mut sealed = deployment.daemon_of("sealed", &deployment.pinned());
     let place = |name: &str| deployment.path().join(name).display().to_string();
     let (file, key) = (place("identity"), place("identity.key"));
