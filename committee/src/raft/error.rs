@@ -54,6 +54,9 @@ pub enum ProposeError {
         /// The limit in bytes.
         max: usize,
     },
+    /// The same entry is on its way already, and not committed yet.
+    #[error("the same entry is on its way already")]
+    UnderWay,
     /// No majority confirmed the entry in time.
     #[error("no majority confirmed the entry within {0:?}")]
     Timeout(Duration),

@@ -20,12 +20,15 @@ use super::network::{Network, SnapshotAnswer};
 use super::shared::{LOG, STATE, Shared};
 use super::snapshots::Snapshots;
 use super::types::{Entry, LogId, Opaque, Types, Vote, decode, encode};
+use super::under_way::UnderWay;
 use super::{
     APPEND_ENTRIES, CALLS, KEEP_ENTRIES, LogConfig, MAX_CALL_BYTES, MAX_ENTRY_BYTES, MAX_MEMBERS,
     MAX_SNAPSHOT_BYTES, Machine, PROPOSALS, Peers, RaftKind, SNAPSHOT_CALL_TIMEOUT, SNAPSHOT_CHUNK_BYTES,
     SNAPSHOT_EVERY,
 };
 
+/// Longest that an entry counts as under way: openraft says nothing about one that a snapshot of another leader replaced.
+const UNDER_WAY: Duration = Duration::from_mins(1);
 /// How long `shutdown` waits for openraft's tasks to let go of the store.
 const LET_GO: Duration = Duration::from_secs(5);
 
@@ -40,7 +43,9 @@ pub struct Log {
     members: Arc<[PeerId]>,
     leader: watch::Receiver<Option<PeerId>>,
     watcher: JoinHandle<()>,
-    proposals: Semaphore,
+    proposals: Arc<Semaphore>,
+    /// What was proposed here and is neither committed nor given up by the log.
+    under_way: UnderWay,
     calls: Semaphore,
     propose_timeout: Duration,
     /// This member leads and wants another to.
@@ -93,7 +98,8 @@ impl Log {
             members,
             leader,
             watcher,
-            proposals: Semaphore::new(PROPOSALS),
+            proposals: Arc::new(Semaphore::new(PROPOSALS)),
+            under_way: UnderWay::default(),
             calls: Semaphore::new(CALLS),
             propose_timeout: cfg.propose_timeout,
             stepping: AtomicBool::new(false),
@@ -113,12 +119,20 @@ impl Log {
             // Each entry would tell the others that this member still leads.
             return Err(ProposeError::NotLeader { leader: None });
         }
-        let write = async {
-            let _turn = self.proposals.acquire().await.expect("invariant: never closed");
-            self.raft.client_write(Opaque(entry)).await
+        let Some(entered) = self.under_way.enter(&entry) else { return Err(ProposeError::UnderWay) };
+        let (raft, proposals) = (self.raft.clone(), self.proposals.clone());
+        let write = async move {
+            let turn = proposals.acquire_owned().await.expect("invariant: never closed");
+            // Once in the leader's log it stays there, whether somebody waits or not, and so do its place and its turn.
+            let written = tokio::spawn(async move {
+                let written = tokio::time::timeout(UNDER_WAY, raft.client_write(Opaque(entry))).await;
+                drop((turn, entered));
+                written
+            });
+            written.await.expect("invariant: this task neither panics nor is ended")
         };
-        let written = tokio::time::timeout(self.propose_timeout, write).await;
-        match written.map_err(|_| ProposeError::Timeout(self.propose_timeout))? {
+        let late = |_| ProposeError::Timeout(self.propose_timeout);
+        match tokio::time::timeout(self.propose_timeout, write).await.map_err(late)?.map_err(late)? {
             Ok(written) => Ok(written.log_id.index),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to))) => {
                 Err(ProposeError::NotLeader { leader: to.leader_id.map(|id| self.members[id as usize]) })

@@ -19,6 +19,7 @@ mod snapshots;
 #[cfg(test)]
 mod tests;
 mod types;
+mod under_way;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use zipnet_dcnet::ids::PeerId;
 
 pub use error::{LogError, ProposeError};
 pub use log::{Log, STEP_BACK};
+pub(crate) use under_way::UnderWay;
 
 /// Longest entry in bytes.
 pub const MAX_ENTRY_BYTES: usize = 1536 * 1024;

@@ -173,10 +173,12 @@ fn propose(shared: &Arc<Shared>, room: &Arc<Semaphore>, entry: Entry, leader: bo
         debug!("no room for another proposal");
         return;
     };
+    let body = encode(&entry);
+    // Not once more while the leader may still get to it.
+    let Some(entered) = shared.under_way.enter(&body) else { return };
     let shared = shared.clone();
     tokio::spawn(async move {
-        let _permit = permit;
-        let body = encode(&entry);
+        let _held = (permit, entered);
         let result = if leader {
             shared.log.propose(body).await.map(|_| ()).map_err(|e| e.to_string())
         } else if let Some(link) = shared.log.leader().and_then(|l| shared.directory.link(&l)) {

@@ -45,7 +45,7 @@ use zipnet_role::Exit;
 use zipnet_store::{Batch, Store, StoreError};
 
 use crate::core::{Admission, Core, Marks};
-use crate::raft::{Log, LogConfig};
+use crate::raft::{Log, LogConfig, UnderWay};
 use crate::state::State;
 use archive::Archive;
 pub use attested::{Attested, AttestedError, Files, keep_up};
@@ -173,6 +173,8 @@ pub(crate) struct Shared {
     pub(crate) core: Mutex<Core>,
     pub(crate) applied: Arc<Mutex<Applied>>,
     pub(crate) log: Log,
+    /// Proposals of this server that nobody has answered.
+    pub(crate) under_way: UnderWay,
     pub(crate) directory: Arc<Directory>,
     pub(crate) archive: Archive,
     pub(crate) hub: Hub,
@@ -290,6 +292,7 @@ impl Server {
             core: Mutex::new(Core::new(identity.clone(), aggregators, marks, &seed)),
             applied,
             log,
+            under_way: UnderWay::default(),
             directory: directory.clone(),
             archive: Archive::open(store.clone(), descriptor.params.retain)?,
             hub: Hub::new(),

@@ -61,6 +61,32 @@ async fn a_minority_commits_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_that_is_asked_for_again_and_again_gets_into_a_cut_off_leaders_log_once() {
+    let cluster = Cluster::start(3).await;
+    cluster.propose(b"before").await;
+    let old = cluster.leader().await.number;
+    let others: Vec<usize> = (0..3).filter(|number| *number != old).collect();
+    // Nobody can replace it, so that it leads on.
+    others.iter().for_each(|number| cluster.hub.cut(*number));
+    let log = cluster.members[old].log();
+    let first = log.propose(b"again".to_vec()).await;
+    assert!(matches!(first, Err(ProposeError::Timeout(_))), "{first:?}");
+    for _ in 0..10 {
+        assert_eq!(log.propose(b"again".to_vec()).await, Err(ProposeError::UnderWay));
+    }
+    others.iter().for_each(|number| cluster.hub.heal(*number));
+    until("it is committed", || {
+        cluster.members.iter().all(|member| member.applied().iter().any(|(_, entry)| entry == b"again"))
+    })
+    .await;
+    cluster.propose(b"last").await;
+    let applied = cluster.members[old].applied();
+    assert_eq!(applied.iter().filter(|(_, entry)| entry == b"again").count(), 1);
+    // From then on it may be said again.
+    cluster.propose(b"again").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_campaign_deposes_a_leader_that_is_alive() {
     let cluster = Cluster::start(3).await;
     cluster.agree_on(b"before").await;
