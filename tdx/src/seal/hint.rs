@@ -20,7 +20,7 @@ impl SealError {
             }
             Self::OtherProvider { .. } => "configure the keeper that it was sealed with",
             Self::KeyFile(error) => return of_key_file(error),
-            Self::Provider(error) => return of_provider(error),
+            Self::Provider(error) => of_provider(error),
             Self::Exists(_) | Self::Generations(_) | Self::Io { .. } => return None,
         })
     }
@@ -36,8 +36,8 @@ fn of_key_file(error: &KeyFileError) -> Option<&'static str> {
     }
 }
 
-fn of_provider(error: &ProviderError) -> Option<&'static str> {
-    Some(match error {
+fn of_provider(error: &ProviderError) -> &'static str {
+    match error {
         ProviderError::Gone { .. } => "check that the key broker runs and can be reached, then start again",
         ProviderError::UnknownKey { .. } => {
             "it was sealed with another key file, or by another key broker or for another deployment: configure that one"
@@ -52,5 +52,5 @@ fn of_provider(error: &ProviderError) -> Option<&'static str> {
         ProviderError::Quote(_) => {
             "only a TDX guest gets keys from a broker: check that zipnet-quote.socket runs, and where (quote_socket)"
         }
-    })
+    }
 }

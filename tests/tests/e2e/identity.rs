@@ -37,7 +37,9 @@ fn a_sealed_identity_takes_part_again_after_a_stop_and_a_crash_until_it_is_repla
     let settings = ["--sealed-identity", &file, "--insecure-key-file", &key];
     let made = sealed.json(&[&["identity", "init"][..], &settings].concat()).unwrap();
     assert_eq!(made[0]["generation"], 1);
-    settings.iter().for_each(|arg| sealed.arg(arg));
+    for arg in settings {
+        sealed.arg(arg);
+    }
 
     sealed.start();
     let first = takes_part(&sealed, &reader, "first");

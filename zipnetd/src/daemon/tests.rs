@@ -53,7 +53,7 @@ async fn run_with(told: oneshot::Receiver<()>, beside: impl Future<Output = ()>,
     });
     let daemon = serve(&config, client, lease, uid, log, &mut signals, |_| tokio::spawn(async {}));
     let (ended, ()) = timeout(LONG, async { tokio::join!(daemon, beside) }).await.unwrap();
-    ended.err().expect("it does not end well")
+    ended.expect_err("it does not end well")
 }
 
 async fn connected(socket: &Path) -> Caller {

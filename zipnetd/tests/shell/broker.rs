@@ -11,7 +11,7 @@ use std::thread;
 use nix::sys::signal::Signal;
 use zeroize::Zeroizing;
 use zipnet_tdx::quote::{Quote, QuoteSource, ReportData, SourceError, helper};
-use zipnet_tdx::seal::broker::{Broker, Folder, LEASE_SECS, Outside, serve};
+use zipnet_tdx::seal::broker::{Broker, BrokerAddress, Folder, LEASE_SECS, Outside, serve};
 use zipnet_tdx::verify::{Authenticate, Denied, Genuine, Policy, Release, TcbStatus};
 
 use super::daemon::{Daemon, until, zipnetd};
@@ -63,7 +63,8 @@ fn start(dir: &Path) -> (Arc<AtomicU64>, String) {
     let release = Release { name: "1".to_owned(), measurements: genuine.measurements(), withdrawn: false };
     let policy = Policy { tcb: vec![TcbStatus::UpToDate], reattest_hours: 24, releases: vec![release] };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let name = format!("{}@{}", hex(&secret.public().0), listener.local_addr().unwrap());
+    let at = listener.local_addr().unwrap().to_string();
+    let name = BrokerAddress { key: secret.public(), at }.to_string();
     let clock = Arc::new(AtomicU64::new(1_000_000));
     drop(serve(listener, Broker::new(secret, Gullible, policy, state), folder, World(clock.clone())));
 
@@ -74,10 +75,6 @@ fn start(dir: &Path) -> (Arc<AtomicU64>, String) {
         }
     });
     (clock, name)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

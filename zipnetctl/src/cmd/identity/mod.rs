@@ -28,7 +28,7 @@ pub(crate) enum Verb {
 
 /// The file, and the one keeper of its key.
 #[derive(Debug, clap::Args)]
-struct Sealed {
+struct Settings {
     /// The file with the sealed identity.
     #[arg(long, value_name = "PATH", env = "ZIPNET_SEALED_IDENTITY", hide_env_values = true)]
     sealed_identity: PathBuf,
@@ -50,7 +50,7 @@ struct Sealed {
     quote_socket: PathBuf,
 }
 
-impl Sealed {
+impl Settings {
     fn keeper(&self) -> Result<Keeper, Failure> {
         let usage = |message: &str| Err(Failure::Usage { message: message.to_owned() });
         match (&self.key_broker, &self.insecure_key_file, self.deployment) {
@@ -119,7 +119,7 @@ fn drawn() -> (Zeroizing<[u8; 32]>, [u8; 24]) {
 }
 
 /// Tells what was made, and what its keeper makes of it.
-fn made(args: &Sealed, keeper: &Keeper, header: &Header, context: &mut Context) -> Result<(), Failure> {
+fn made(args: &Settings, keeper: &Keeper, header: &Header, context: &mut Context) -> Result<(), Failure> {
     let file = File::of(&args.sealed_identity, header);
     if context.out.json() {
         context.out.object(&file)?;

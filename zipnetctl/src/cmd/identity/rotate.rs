@@ -4,7 +4,7 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use zipnet_tdx::seal::{SealError, SealedIdentity};
 
-use super::{Sealed, drawn, made};
+use super::{Settings, drawn, made};
 use crate::{cmd::Context, failure::Failure, out};
 
 /// Replace a sealed identity by a new one, for good.
@@ -14,7 +14,7 @@ use crate::{cmd::Context, failure::Failure, out};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    sealed: Sealed,
+    sealed: Settings,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
