@@ -85,7 +85,7 @@ impl Actor {
         for (entry, why) in gone {
             info!(why, "a client is no longer admitted: its vouch is taken back");
             metrics::vouch_withdrawn();
-            propose(shared, room, entry, leader);
+            propose(shared, room, &entry, leader);
         }
         let mut marked = false;
         for action in actions {
@@ -99,7 +99,7 @@ impl Actor {
                         self.store.commit(batch).await?;
                     }
                 }
-                Action::Propose(entry) => propose(shared, room, entry, leader),
+                Action::Propose(entry) => propose(shared, room, &entry, leader),
                 Action::Forgot => return Err(Gone::Forgot),
                 Action::Campaign => {
                     info!("nothing was logged for three round deadlines: standing for election");
@@ -168,12 +168,12 @@ fn tell(told: Told) {
 
 /// Gets an entry into the log: here if this server leads, through the leader otherwise. A failure is no matter, the
 /// core proposes again what it still needs.
-fn propose(shared: &Arc<Shared>, room: &Arc<Semaphore>, entry: Entry, leader: bool) {
+fn propose(shared: &Arc<Shared>, room: &Arc<Semaphore>, entry: &Entry, leader: bool) {
     let Ok(permit) = room.clone().try_acquire_owned() else {
         debug!("no room for another proposal");
         return;
     };
-    let body = encode(&entry);
+    let body = encode(entry);
     // Not once more while the leader may still get to it.
     let Some(entered) = shared.under_way.enter(&body) else { return };
     let shared = shared.clone();

@@ -67,14 +67,18 @@ async fn an_entry_that_is_asked_for_again_and_again_gets_into_a_cut_off_leaders_
     let old = cluster.leader().await.number;
     let others: Vec<usize> = (0..3).filter(|number| *number != old).collect();
     // Nobody can replace it, so that it leads on.
-    others.iter().for_each(|number| cluster.hub.cut(*number));
+    for number in &others {
+        cluster.hub.cut(*number);
+    }
     let log = cluster.members[old].log();
     let first = log.propose(b"again".to_vec()).await;
     assert!(matches!(first, Err(ProposeError::Timeout(_))), "{first:?}");
     for _ in 0..10 {
         assert_eq!(log.propose(b"again".to_vec()).await, Err(ProposeError::UnderWay));
     }
-    others.iter().for_each(|number| cluster.hub.heal(*number));
+    for number in &others {
+        cluster.hub.heal(*number);
+    }
     until("it is committed", || {
         cluster.members.iter().all(|member| member.applied().iter().any(|(_, entry)| entry == b"again"))
     })
