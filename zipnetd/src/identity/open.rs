@@ -172,6 +172,11 @@ mod tests {
         unseal(&sealed(dir, true)).await.unwrap();
         let other = check(&broker(false)).await.unwrap_err();
         assert!(matches!(other, IdentityError::Seal(SealError::OtherProvider { .. })), "{other}");
+        // As if the broker had sealed it: that is all that can be said without asking it.
+        let mut file = fs::read(dir.join("identity")).unwrap();
+        file[8] = Provider::Broker as u8;
+        fs::write(dir.join("identity"), file).unwrap();
+        check(&broker(false)).await.unwrap();
         let nobody = || {
             listener.set_nonblocking(true).unwrap();
             listener.accept().is_err()
