@@ -49,6 +49,9 @@ struct Build {
     /// A static zipnetd that was compiled before, instead of compiling it
     #[arg(long, value_name = "FILE")]
     zipnetd: Option<PathBuf>,
+    /// A static zipnet-quote that was compiled before, instead of compiling it
+    #[arg(long, value_name = "FILE")]
+    quote: Option<PathBuf>,
     /// A static zipnet-init that was compiled before, instead of compiling it
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
@@ -109,6 +112,10 @@ fn build(arguments: Build) -> anyhow::Result<()> {
         zipnetd: match &arguments.zipnetd {
             Some(path) => read(path)?,
             None => compile.zipnetd()?,
+        },
+        quote: match &arguments.quote {
+            Some(path) => read(path)?,
+            None => compile.quote()?,
         },
         modules: modules.iter().map(|(name, _)| *name).zip(files).collect(),
         with,

@@ -1,7 +1,8 @@
-//! The daemon, and the programs that an agent's author added to the image.
+//! The daemon, its quote helper, and the programs that an agent's author added to the image.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use crate::baked::Program;
 use crate::host::Host;
+use crate::quotes::Quotes;
 use crate::say;
 
 /// The daemon's user.
@@ -21,11 +23,16 @@ pub(crate) const PROGRAMS: u32 = 1001;
 pub(crate) const GROUP: u32 = 1000;
 
 const SOCKET: &str = "/run/zipnet/zipnetd.sock";
-/// How often to look whether the daemon listens.
+/// Where it asks for quotes.
+const QUOTES: &str = "/run/zipnet/quote.sock";
+/// Makes them.
+const HELPER: &str = "/sbin/zipnet-quote";
+/// How often to look whether the daemon listens, asks for a quote, or has ended.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Starts everything, and waits until the daemon ends. Says how.
 pub(crate) fn run(instance: &str, host: &Host, programs: &[Program]) -> Result<String, String> {
+    let mut quotes = Quotes::listen(Path::new(QUOTES), DAEMON, Path::new(HELPER))?;
     let mut daemon = command("/sbin/zipnetd", DAEMON);
     daemon.args([
         "--instance",
@@ -34,6 +41,8 @@ pub(crate) fn run(instance: &str, host: &Host, programs: &[Program]) -> Result<S
         "/var/lib/zipnet",
         "--socket",
         SOCKET,
+        "--quote-socket",
+        QUOTES,
         "--log",
         "info",
     ]);
@@ -58,14 +67,16 @@ pub(crate) fn run(instance: &str, host: &Host, programs: &[Program]) -> Result<S
             waiting.iter().for_each(beside);
             waiting = &[];
         }
-        let flags = (!waiting.is_empty()).then_some(WaitPidFlag::WNOHANG);
-        match waitpid(None, flags) {
+        quotes.serve();
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => thread::sleep(LOOK),
-            Ok(status) if status.pid().is_some_and(|pid| pid.as_raw().cast_unsigned() == daemon) => {
-                return Ok(how(status));
-            }
-            // A program that ends when its message is published: nothing of it is said, for the same reason as below.
-            Ok(_) | Err(Errno::EINTR) => {}
+            Ok(status) => match status.pid().map(|pid| pid.as_raw().cast_unsigned()) {
+                Some(child) if child == daemon => return Ok(how(status)),
+                // A program that ends when its message is published: nothing of it is said, for the same reason as below.
+                Some(child) => quotes.ended(child),
+                None => {}
+            },
+            Err(Errno::EINTR) => {}
             Err(error) => return Err(format!("waiting for zipnetd: {error}")),
         }
     }

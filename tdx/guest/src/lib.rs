@@ -10,6 +10,7 @@ pub mod dhcp;
 pub mod host;
 pub mod netlink;
 mod network;
+mod quotes;
 
 pub use boot::run;
 

@@ -25,7 +25,7 @@ pub struct Compile {
 pub enum CompileError {
     /// Cargo said why, on the standard error.
     #[error(
-        "compiling {0} failed. It takes `rustup target add {TARGET}`, and zipnetd a C compiler for it \
+        "compiling {0} failed. It takes `rustup target add {TARGET}`, and all but zipnet-init a C compiler for it \
          (Debian's package musl-tools)"
     )]
     Failed(&'static str),
@@ -57,6 +57,14 @@ impl Compile {
     /// If cargo fails.
     pub fn zipnetd(&self) -> Result<Vec<u8>, CompileError> {
         self.cargo("zipnetd", &["-p", "zipnetd", "--no-default-features", "--bin", "zipnetd"])
+    }
+
+    /// What makes the daemon's quotes.
+    ///
+    /// # Errors
+    /// If cargo fails.
+    pub fn quote(&self) -> Result<Vec<u8>, CompileError> {
+        self.cargo("zipnet-quote", &["-p", "zipnet-tdx", "--bin", "zipnet-quote"])
     }
 
     fn cargo(&self, program: &'static str, arguments: &[&str]) -> Result<Vec<u8>, CompileError> {

@@ -38,6 +38,8 @@ pub struct Content {
     pub init: Vec<u8>,
     /// The daemon.
     pub zipnetd: Vec<u8>,
+    /// Its quote helper.
+    pub quote: Vec<u8>,
     /// The packed kernel modules by their paths in [`super::inputs::MODULES_PATH`], in the order of loading.
     pub modules: Vec<(&'static str, Vec<u8>)>,
     /// What is added.
@@ -82,7 +84,9 @@ pub fn initramfs(content: Content) -> Result<Vec<u8>, ContentError> {
         return Err(ContentError::Instance(instance.clone()));
     }
     let mut baked = Baked { instance: content.instance, ..Baked::default() };
-    for (path, program) in [("init", content.init), ("sbin/zipnetd", content.zipnetd)] {
+    let programs =
+        [("init", content.init), ("sbin/zipnetd", content.zipnetd), ("sbin/zipnet-quote", content.quote)];
+    for (path, program) in programs {
         archive.program(path, static_program(path, program)?)?;
     }
     let unpacked = content.modules.into_iter().map(|(path, packed)| Ok((path, modules::unpack(packed)?)));
@@ -206,7 +210,8 @@ mod tests {
             program,
         };
         let build = |with: Vec<With>| {
-            initramfs(Content { init: elf.clone(), zipnetd: elf.clone(), with, ..Content::default() })
+            let [init, zipnetd, quote] = [elf.clone(), elf.clone(), elf.clone()];
+            initramfs(Content { init, zipnetd, quote, with, ..Content::default() })
         };
         let agent = with("agent", &elf, true);
         assert!(build(vec![with("agent.args", b"one\ntwo words\n", false), agent.clone()]).is_ok());

@@ -57,6 +57,7 @@ fn build(folder: &Path) -> PathBuf {
     let content = Content {
         instance: Some(format!("acme.mainnet#{}", "ab".repeat(32))),
         zipnetd: init.clone(),
+        quote: init.clone(),
         init,
         modules: modules.iter().map(|(name, _)| *name).zip(files).collect(),
         with: vec![with],
