@@ -77,6 +77,8 @@ fn its_disk_is_full(scene: &mut Scene) {
         }
     }
     ends(scene, "a server's disk is full", since, "is full");
+    // Open, it would keep its room.
+    drop(file);
     fs::remove_file(&filler).unwrap();
     comes_back(scene);
 }
