@@ -45,6 +45,11 @@ impl Shared {
         let digest = vouch_digest(&keys.client_ephemeral, &keys.ephemeral);
         Self { chain, answer, since, digest, said: false, admitted }
     }
+
+    /// Whether the log has the vouch for it.
+    fn is_vouched(&self, state: &State, me: &PeerId, key: &Key) -> bool {
+        state.registry().vouch_of(&key.0, &key.1, me) == Some(self.digest)
+    }
 }
 
 /// All chains. What is done at every turn of a server does not grow with them.
@@ -68,17 +73,25 @@ impl Chains {
 
     /// Whether the vouch for it was in the log, and is not any longer.
     pub(super) fn is_void(&self, state: &State, me: &PeerId, client: &ClientId, session: &Session) -> bool {
-        let vouch = || state.registry().vouch_of(client, session, me);
-        self.get(client, session).is_some_and(|shared| shared.said && vouch() != Some(shared.digest))
+        let vouched = |shared: &Shared| shared.is_vouched(state, me, &(*client, *session));
+        self.get(client, session).is_some_and(|shared| shared.said && !vouched(shared))
     }
 
-    /// Drops a registration that is void, to make room for the next; `false` while the round under way needs it.
-    pub(super) fn drop_void(&mut self, state: &State, client: &ClientId, session: &Session) -> bool {
-        let free = !takes_part(state, client, session);
-        if free {
+    /// Drops a registration that is void, to make room for the next; `false` if the round under way still needs it.
+    pub(super) fn drop_void(
+        &mut self,
+        state: &State,
+        me: &PeerId,
+        client: &ClientId,
+        session: &Session,
+    ) -> bool {
+        if self.is_void(state, me, client, session) {
+            if takes_part(state, client, session) {
+                return false;
+            }
             self.all.remove(&(*client, *session));
         }
-        free
+        true
     }
 
     /// What was vouched for on terms that do not hold any longer, and why: at most so many at once.
@@ -90,8 +103,7 @@ impl Chains {
     ) -> Vec<(ClientId, Session, [u8; 32], String)> {
         let gone = |(key, shared): (&Key, &Shared)| {
             let why = still(&shared.admitted).err().filter(|_| shared.said)?;
-            let vouched = state.registry().vouch_of(&key.0, &key.1, me) == Some(shared.digest);
-            vouched.then_some((key.0, key.1, shared.digest, why))
+            shared.is_vouched(state, me, key).then_some((key.0, key.1, shared.digest, why))
         };
         self.all.iter().filter_map(gone).take(VOUCHES_AT_ONCE).collect()
     }
@@ -118,7 +130,7 @@ impl Chains {
         let (all, waiting) = (&mut self.all, &mut self.waiting);
         let mut said = |key: &Key| {
             let Some(shared) = all.get_mut(key) else { return true };
-            shared.said = state.registry().vouch_of(&key.0, &key.1, me) == Some(shared.digest);
+            shared.said = shared.is_vouched(state, me, key);
             shared.said
         };
         self.asked.retain(|(key, at)| {

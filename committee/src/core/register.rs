@@ -127,9 +127,7 @@ impl Core {
             return Err(RegisterRefused::Evicted);
         }
         let client = asked.client.client_id();
-        if self.chains.is_void(state, &self.identity.peer_id(), &client, &asked.session)
-            && !self.chains.drop_void(state, &client, &asked.session)
-        {
+        if !self.chains.drop_void(state, &self.me(), &client, &asked.session) {
             return Err(RegisterRefused::Withdrawn);
         }
         if let Some(shared) = self.chains.get(&client, &asked.session) {

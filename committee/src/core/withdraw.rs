@@ -1,5 +1,6 @@
 //! Vouches that are taken back: a client was admitted for a time that is over, or on terms that changed (section 19).
 
+use zipnet_dcnet::descriptor;
 use zipnet_dcnet::signed::Signed;
 use zipnet_dcnet::statement::Withdrawal;
 
@@ -14,6 +15,10 @@ impl Core {
     /// What to get into the log, and why, when some that were vouched for may not stay. What does not get into the log is
     /// said again.
     pub fn reconsider(&mut self, now: u64, state: &State, admission: &dyn Admission) -> Vec<(Entry, String)> {
+        if admission.kind() == descriptor::Admission::Open {
+            // Everybody may stay: no need to look at all chains.
+            return Vec::new();
+        }
         let me = self.me();
         let started = state.server(&me).and_then(|s| s.boot).is_some_and(|(boot, _)| boot == self.boot);
         let lately = now.saturating_sub(self.reconsidered) < RECONSIDER_MS;

@@ -129,10 +129,11 @@ impl Log {
                 drop((turn, entered));
                 written
             });
-            written.await.expect("invariant: this task neither panics nor is ended")
+            // Ended with the runtime, when the process does.
+            written.await.map_err(|ended| ProposeError::Stopped(ended.to_string()))
         };
         let late = |_| ProposeError::Timeout(self.propose_timeout);
-        match tokio::time::timeout(self.propose_timeout, write).await.map_err(late)?.map_err(late)? {
+        match tokio::time::timeout(self.propose_timeout, write).await.map_err(late)??.map_err(late)? {
             Ok(written) => Ok(written.log_id.index),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to))) => {
                 Err(ProposeError::NotLeader { leader: to.leader_id.map(|id| self.members[id as usize]) })
