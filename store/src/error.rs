@@ -26,6 +26,18 @@ pub enum StoreError {
         /// What did not fit.
         detail: String,
     },
+    /// A sealed store that cannot be opened. It stays as it is.
+    #[error(
+        "the sealed store {} {problem}. Put a backup there, or accept the loss of what it held: remove the file, or write zeros \
+         over the device from byte {} on",
+        path.display(), crate::SEALED_FROM
+    )]
+    Sealed {
+        /// Its file or device.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The disk is full, or so nearly that writing would be a risk. What was acknowledged before is kept.
     #[error("the disk of the store {} is full: {free} bytes free, {needed} needed with the reserve", dir.display())]
     Full {

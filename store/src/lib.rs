@@ -5,7 +5,8 @@
 //!
 //! - [`SledStore`]: on disk. One writer thread commits in groups: it takes what is waiting, applies it, flushes,
 //!   calls `fdatasync` once, and only then acknowledges all of it.
-//! - [`MemStore`]: its twin in memory for crash tests; [`MemStore::crash`] leaves only what was synced.
+//! - [`SealedStore`]: for disks that somebody else reads and watches: encrypted, in one file or block device, written at an even beat.
+//! - [`MemStore`]: their twin in memory for crash tests; [`MemStore::crash`] leaves only what was synced.
 //!
 //! Batches take effect in the order of the calls to `commit`. Readers see a batch from the moment it is applied,
 //! which may be before it is durable: whoever promises something to somebody waits for the `Pending` first.
@@ -14,16 +15,30 @@ mod batch;
 mod error;
 mod mem;
 mod pending;
+mod sealed;
 mod sled_store;
 
 pub use batch::{Batch, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_TREE_BYTES, MAX_VALUE_BYTES};
 pub use error::StoreError;
 pub use mem::MemStore;
 pub use pending::Pending;
+pub use sealed::{
+    BEAT, FRAME_BYTES, MAX_SEALED_BYTES, MIN_SEALED_BYTES, SEALED_BYTES, SEALED_FORMAT, SEALED_FROM, Salts,
+    SealedStore, allocate,
+};
 pub use sled_store::{FORMAT, QUARANTINE_MARKER, RESERVE_BYTES, SledStore};
 
 /// A key and its value.
 pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// How full a store of a fixed size is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// What it holds.
+    pub used: u64,
+    /// What it still takes.
+    pub free: u64,
+}
 
 /// A set of named, ordered maps from bytes to bytes ("trees"), written in atomic batches.
 ///
@@ -53,4 +68,9 @@ pub trait Store: Send + Sync {
     ///
     /// The write happens whether or not the [`Pending`] is awaited; dropping it only gives up the answer.
     fn commit(&self, batch: Batch) -> Pending;
+
+    /// Of a store of a fixed size; none for one that has as much as its file system gives it.
+    fn room(&self) -> Option<Room> {
+        None
+    }
 }
