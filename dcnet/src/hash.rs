@@ -73,6 +73,8 @@ impl Use {
     pub const SEAL_STATE: Self = Self("zn1 seal state");
     /// Key of a key broker's answer.
     pub const SEAL_BOX: Self = Self("zn1 seal box");
+    /// Key of a sealed store.
+    pub const SEAL_STORE: Self = Self("zn1 seal store");
 
     const fn personal(self) -> [u8; 16] {
         let name = self.0.as_bytes();

@@ -7,6 +7,8 @@
 #     --relay URL               a relay of your own
 #     --universe NAME           the universe to find them in, if it is not the shared one
 #     --cadence N               reserve in every Nth round
+#     --state FILE              where identity and queue are kept, sealed (made with 256 MB if there is none); for images with a key broker
+#     --socket PORT             a port of this host's loopback address where programs reach the daemon; for images with a host socket
 #     --memory SIZE             memory of the guest, as QEMU takes it (512M)
 #     --cpus N                  processors of the guest (1)
 #     --forward PROTO:PORT:TO   a UDP or TCP port of this host's loopback address to a port of the guest; may be repeated
@@ -23,6 +25,8 @@ export LC_ALL=C
 
 command_line='@COMMAND_LINE@'
 instance='@INSTANCE@'
+# Of the guest; 0: this image lets no program on the host in.
+host_socket='@HOST_SOCKET@'
 self=${BASH_SOURCE[0]}
 
 fail() {
@@ -33,14 +37,14 @@ fail() {
 }
 usage() { fail 2 "$1" "--help shows the options"; }
 
-memory=512M cpus=1 qemu=qemu-system-x86_64 qgs=2:4050 mode=run emulate=no extract='' host_lines='' forwards=''
+memory=512M cpus=1 qemu=qemu-system-x86_64 qgs=2:4050 mode=run emulate=no extract='' host_lines='' forwards='' state=''
 while [ $# -gt 0 ]; do
   option=$1
   case $option in
     --emulate) emulate=yes; shift; continue ;;
     --check) mode=check; shift; continue ;;
     --help) sed -n '2,/^set /{s/^# \{0,1\}//p}' "$self"; exit 0 ;;
-    --bootstrap | --relay | --universe | --cadence | --memory | --cpus | --forward | --qgs | --qemu | --extract) ;;
+    --bootstrap | --relay | --universe | --cadence | --memory | --cpus | --forward | --qgs | --qemu | --extract | --state | --socket) ;;
     *) usage "there is no option $option" ;;
   esac
   [ $# -ge 2 ] || usage "$option takes a value"
@@ -48,7 +52,7 @@ while [ $# -gt 0 ]; do
   shift 2
   # What goes to the guest or into QEMU's options has no spaces, quotes or further options in it.
   case $option in
-    --qemu | --extract) ;;
+    --qemu | --extract | --state) ;;
     --bootstrap) [[ $value =~ ^[][A-Za-z0-9@:.,-]{1,3500}$ ]] || usage "$option does not take $value" ;;
     --relay) [[ $value =~ ^https?://[][A-Za-z0-9:./-]{1,255}$ ]] || usage "$option does not take $value" ;;
     --universe) [[ $value =~ ^[A-Za-z0-9._-]{1,255}$ ]] || usage "$option does not take $value" ;;
@@ -56,6 +60,7 @@ while [ $# -gt 0 ]; do
     --forward)
       [[ $value =~ ^(tcp|udp):([0-9]{1,5}):([0-9]{1,5})$ ]] || usage "$option takes udp:PORT:TO or tcp:PORT:TO, not $value" ;;
     --qgs) [[ $value =~ ^[0-9]{1,10}:[0-9]{1,10}$ ]] || usage "$option takes CID:PORT, not $value" ;;
+    --socket) [[ $value =~ ^[1-9][0-9]{0,4}$ ]] || usage "$option takes a port, not $value" ;;
     *) [[ $value =~ ^[0-9]{1,4}$ && $value != 0 ]] || usage "$option takes a number from 1, not $value" ;;
   esac
   case $option in
@@ -69,6 +74,12 @@ while [ $# -gt 0 ]; do
     --qgs) qgs=$value ;;
     --qemu) qemu=$value ;;
     --extract) mode=extract extract=$value ;;
+    --state) state=$value ;;
+    --socket)
+      [ "$host_socket" != 0 ] || usage 'this image lets no program on the host in: it was built without --host-socket'
+      forwards+=",hostfwd=tcp:127.0.0.1:$value-:$host_socket"
+      echo "zipnet-client: programs on this host reach the daemon at 127.0.0.1:$value; whoever controls this host reads their messages" >&2
+      ;;
   esac
 done
 
@@ -131,6 +142,16 @@ parts "$work"
 [ "$(grep -ac '^end$' "$work/host")" = 1 ] || usage 'the options for the guest are longer than the 4096 bytes for them'
 
 machine=q35,hpet=off
+disks=()
+if [ -n "$state" ]; then
+  # With its room on the disk from the start: a guest that cannot write ends.
+  if [ ! -e "$state" ]; then
+    (umask 077 && fallocate -l 256M -- "$state.new" && mv -- "$state.new" "$state") || { rm -f -- "$state.new"; fail 4 "$state cannot be made"; }
+  fi
+  # QEMU locks it: no second guest writes to it.
+  disks=(-drive "file=${state//,/,,},format=raw,if=none,id=state,cache=writeback"
+    -device virtio-blk-pci,drive=state,serial=zipnet-state,disable-legacy=on,iommu_platform=on)
+fi
 if [ $emulate = yes ]; then
   cat >&2 <<'WARNING'
 *******************************************************************************
@@ -159,7 +180,7 @@ trap 'kill "$guest" 2>/dev/null || true' HUP INT TERM
   -initrd "$work/zipnet-client-initramfs.cpio.gz" -append "$command_line" \
   -netdev "user,id=net$forwards" -device virtio-net-pci,netdev=net,romfile=,disable-legacy=on,iommu_platform=on \
   -drive "file=${work//,/,,}/host,format=raw,if=none,id=host,readonly=on" \
-  -device virtio-blk-pci,drive=host,serial=zipnet-host,disable-legacy=on,iommu_platform=on </dev/null &
+  -device virtio-blk-pci,drive=host,serial=zipnet-host,disable-legacy=on,iommu_platform=on "${disks[@]}" </dev/null &
 guest=$!
 # A signal ends the wait only.
 code=0

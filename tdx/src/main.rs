@@ -36,6 +36,13 @@ struct Build {
     /// The instance that the guest takes part in, pinned; it is measured. Without it the guest takes part in nothing
     #[arg(long, value_name = "NAME#ID", env = "ZIPNET_INSTANCE")]
     instance: Option<String>,
+    /// The key broker that keeps the key of the sealed identity and queue, at an IP address; it is measured. Without it the guest is
+    /// somebody else in each run
+    #[arg(long, value_name = "HEXKEY@IP:PORT", env = "ZIPNET_KEY_BROKER")]
+    key_broker: Option<String>,
+    /// Let programs on the host reach the daemon at this port of the guest; it is measured. The host reads their messages
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    host_socket: Option<u16>,
     /// Files to add to /with in the guest; static programs among them (executable here) are started beside zipnetd, with the
     /// lines of NAME.args as arguments
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -105,6 +112,8 @@ fn build(arguments: Build) -> anyhow::Result<()> {
     let kernel = files.next().context("the kernel's package has no kernel")?;
     let content = Content {
         instance: instance.clone(),
+        key_broker: arguments.key_broker.filter(|broker| !broker.is_empty()),
+        host_socket: arguments.host_socket,
         init: match &arguments.init {
             Some(path) => read(path)?,
             None => compile.init()?,
@@ -120,8 +129,13 @@ fn build(arguments: Build) -> anyhow::Result<()> {
         modules: modules.iter().map(|(name, _)| *name).zip(files).collect(),
         with,
     };
-    let parts =
-        Parts { instance, firmware: firmware.remove(0), kernel, initramfs: content::initramfs(content)? };
+    let parts = Parts {
+        instance,
+        host_socket: arguments.host_socket,
+        firmware: firmware.remove(0),
+        kernel,
+        initramfs: content::initramfs(content)?,
+    };
     let measured = artifacts::write(&parts, &out)?;
     show(&measured);
     println!("in      {}", out.display());

@@ -1,12 +1,12 @@
 //! The daemon from its configuration to its end: open, run, drain within a deadline.
 
+pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use store::open_plain;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,21 +19,19 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 use zipnet_dcnet::identity::Identity;
-use zipnet_store::{SledStore, Store};
+use zipnet_store::{MemStore, Store};
 use zipnet_tdx::quote::helper::Helper;
 
 use crate::client::{Checked, Client, ClientConfig, Handle, check};
 use crate::config::{Config, Network, Real, StateDir};
 use crate::control::{Control, Ending, Limits, Listening, Operator, probe};
 use crate::failure::{Failure, SIGNALLED};
-use crate::identity::{self, Kept};
+use crate::identity::{self, Kept, LEASE_GRACE};
 use crate::metrics;
 use crate::reload::{Again, Reload};
 use crate::service::{self, Service};
 use crate::telemetry::LogControl;
 
-/// The client's store in the state folder.
-const STORE: &str = "client";
 /// What callers under way get at the end.
 const CONTROL_GRACE: Duration = Duration::from_secs(2);
 /// Ending at once takes at most this long: tasks, links, universe.
@@ -93,26 +91,37 @@ async fn run_in(
             let StateDir::At(dir) = &config.state_dir else {
                 unreachable!("invariant: only --dev has a temporary state folder")
             };
-            let mut client = client_config(&config, real, dir, uid).await?;
-            if config.check {
-                if let Some(sealed) = &config.sealed {
-                    identity::check(sealed).await?;
+            let Some(sealed) = &config.sealed else {
+                let store = open_plain(dir).await?;
+                let client = client_config(&config, real, dir, uid, store);
+                if config.check {
+                    return Ok(report(&check(&client).await?));
                 }
+                return serve(&config, client, Kept::none(), uid, log, &mut signals, nothing).await;
+            };
+            if config.check {
+                identity::check(sealed).await?;
+                info!("the sealed store was not looked at: only who is this identity has its key");
+                let client = client_config(&config, real, dir, uid, Arc::new(MemStore::new()));
                 return Ok(report(&check(&client).await?));
             }
-            let lease = match &config.sealed {
-                None => Kept::none(),
-                // Before anything is said to anybody.
-                Some(sealed) => {
-                    let unsealed = tokio::select! {
-                        unsealed = identity::unseal(sealed) => unsealed?,
-                        _ = signals.next() => return Ok(0),
-                    };
-                    (client.identity, client.sealed) = (unsealed.identity, Some(unsealed.header));
-                    unsealed.lease.map_or_else(Kept::none, |lease| Kept::by(lease.keep()))
+            // Before anything is said to anybody.
+            let unsealed = tokio::select! {
+                unsealed = identity::unseal(sealed) => unsealed?,
+                _ = signals.next() => return Ok(0),
+            };
+            let mut lease = unsealed.lease.map_or_else(Kept::none, Kept::lease);
+            let place = unsealed.in_place.then_some(&*sealed.path);
+            let store = match store::open_sealed(dir, place, unsealed.store_key).await {
+                Ok(store) => store,
+                Err(error) => {
+                    lease.end().await;
+                    return Err(error);
                 }
             };
-            serve(&config, client, lease, uid, log, &mut signals, |_| tokio::spawn(async {})).await
+            let mut client = client_config(&config, real, dir, uid, store);
+            (client.identity, client.sealed) = (unsealed.identity, Some(unsealed.header));
+            serve(&config, client, lease, uid, log, &mut signals, nothing).await
         }
         #[cfg(feature = "dev")]
         Network::Dev => crate::dev::run(&config, uid, log, &mut signals).await,
@@ -122,14 +131,14 @@ async fn run_in(
 }
 
 /// A client of a new identity: each run has a fresh one, so that runs cannot be linked, unless there is a sealed one.
-pub(crate) async fn client_config(
+pub(crate) fn client_config(
     config: &Config,
     real: &Real,
     state: &Path,
     uid: u32,
-) -> Result<ClientConfig, Failure> {
-    let store = open_store(state.join(STORE)).await?;
-    Ok(ClientConfig {
+    store: Arc<dyn Store>,
+) -> ClientConfig {
+    ClientConfig {
         identity: new_identity(),
         sealed: None,
         instance: real.instance.clone(),
@@ -144,22 +153,12 @@ pub(crate) async fn client_config(
         uid,
         public: true,
         quotes: Arc::new(Helper::new(&config.quote_socket)),
-    })
+    }
 }
 
-/// Makes the folder (mode 0700) if it lacks, and opens the store in it.
-pub(crate) async fn open_store(dir: PathBuf) -> Result<Arc<dyn Store>, Failure> {
-    make_folder(&dir)?;
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir)).await;
-    let opened =
-        opened.map_err(|e| Failure::System { action: "open the store", source: io::Error::other(e) })?;
-    Ok(Arc::new(opened?))
-}
-
-/// A folder of one's own, with its parents.
-pub(crate) fn make_folder(dir: &Path) -> Result<(), Failure> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|source| Failure::StateDir { dir: dir.to_owned(), source })
+/// Beside a client that serves nobody but its callers.
+fn nothing(_: Handle) -> JoinHandle<()> {
+    tokio::spawn(async {})
 }
 
 /// An identity that nobody has seen.
@@ -239,8 +238,10 @@ pub(crate) async fn serve(
     };
     beside.abort();
     told.abort();
-    signals.ends(CONTROL_GRACE + END_GRACE);
+    signals.ends(CONTROL_GRACE + END_GRACE + LEASE_GRACE);
     control.stop(CONTROL_GRACE).await;
+    // The client has ended: nothing uses the identity any more.
+    lease.end().await;
     fed.abort();
     result
 }
@@ -277,7 +278,7 @@ async fn drain(
     } else {
         info!(grace = ?grace, "stopping, as the operator said");
     }
-    signals.ends(grace + END_GRACE + CONTROL_GRACE + SHUTDOWN);
+    signals.ends(grace + END_GRACE + CONTROL_GRACE + LEASE_GRACE + SHUTDOWN);
     control.drain().await;
     client.drain();
     let code = tokio::select! {

@@ -59,6 +59,12 @@ pub enum Failure {
     /// The metrics address.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// There is a store that this start would not look into.
+    #[error(
+        "there is the store {}, of a daemon {} a sealed identity: its messages would be forgotten", .0.display(),
+        if .0.extension().is_some() { "with" } else { "without" }
+    )]
+    OtherStore(PathBuf),
     /// A folder for the state.
     #[error("cannot make the folder {}: {source}", dir.display())]
     StateDir {
@@ -86,7 +92,7 @@ impl Failure {
         match self {
             Self::Config(ConfigError::MessageTooLong { .. }) => Exit::MessageTooLong,
             Self::Config(_) => Exit::Usage,
-            Self::Store(_) | Self::StateDir { .. } => Exit::Store,
+            Self::Store(_) | Self::OtherStore(_) | Self::StateDir { .. } => Exit::Store,
             Self::Client(error) => of_client(error),
             Self::Identity(_) => Exit::Identity,
             Self::Socket(_) | Self::Metrics(_) => Exit::Address,
@@ -107,6 +113,9 @@ impl Failure {
             }
             Self::Store(StoreError::Locked { .. }) => {
                 "another zipnetd uses this state folder: stop it, or set ZIPNET_STATE_DIR"
+            }
+            Self::OtherStore(_) => {
+                "start as before (sealed_identity) and drain it, or set ZIPNET_STATE_DIR, or remove it with what is in it"
             }
             Self::Identity(error) => return of_identity(error),
             Self::Socket(SocketError::InUse { .. }) => {

@@ -8,6 +8,11 @@ pub const PATH: &str = "etc/zipnet/guest.conf";
 pub struct Baked {
     /// The instance with its deployment id, `NAME#ID`; an image without one takes part in nothing.
     pub instance: Option<String>,
+    /// The key broker of the sealed identity, `HEXKEY@IP:PORT`, as `zipnetd --key-broker` takes it. With one the guest takes part
+    /// only with a disk to keep its identity and its queue on.
+    pub key_broker: Option<String>,
+    /// The port where the host's programs reach the daemon's socket.
+    pub host_socket: Option<u16>,
     /// Kernel modules as paths in the image, in the order of loading.
     pub modules: Vec<String>,
     /// Programs that run beside the daemon.
@@ -32,12 +37,14 @@ impl Baked {
     /// One line for each value.
     pub fn text(&self) -> String {
         let instance = self.instance.iter().map(|instance| format!("instance {instance}\n"));
+        let broker = self.key_broker.iter().map(|broker| format!("key-broker {broker}\n"));
+        let host_socket = self.host_socket.iter().map(|port| format!("host-socket {port}\n"));
         let modules = self.modules.iter().map(|module| format!("module {module}\n"));
         let programs = self.programs.iter().map(|program| {
             let arguments = program.arguments.iter().map(|argument| format!("argument {argument}\n"));
             format!("program {}\n{}", program.path, arguments.collect::<String>())
         });
-        instance.chain(modules).chain(programs).collect()
+        instance.chain(broker).chain(host_socket).chain(modules).chain(programs).collect()
     }
 
     /// The inverse of [`text`](Self::text).
@@ -50,6 +57,12 @@ impl Baked {
             match line.split_once(' ') {
                 Some(("instance", name)) if baked.instance.is_none() => {
                     baked.instance = Some(name.to_owned());
+                }
+                Some(("key-broker", broker)) if baked.key_broker.is_none() => {
+                    baked.key_broker = Some(broker.to_owned());
+                }
+                Some(("host-socket", port)) if baked.host_socket.is_none() => {
+                    baked.host_socket = Some(port.parse().map_err(|_| BakedError(number))?);
                 }
                 Some(("module", path)) => baked.modules.push(path.to_owned()),
                 Some(("program", path)) => {
@@ -73,6 +86,8 @@ mod tests {
     fn what_is_written_is_read() {
         let baked = Baked {
             instance: Some("acme.mainnet#00ff".to_owned()),
+            key_broker: Some("00ff@192.0.2.1:4710".to_owned()),
+            host_socket: Some(4780),
             modules: vec!["lib/a.ko".to_owned(), "lib/b.ko".to_owned()],
             programs: vec![
                 Program {
@@ -90,6 +105,8 @@ mod tests {
     fn what_is_not_understood_is_refused() {
         assert_eq!(Baked::parse("module a\nshell /bin/sh\n"), Err(BakedError(2)));
         assert_eq!(Baked::parse("instance a\ninstance b\n"), Err(BakedError(2)));
+        assert_eq!(Baked::parse("key-broker a\nkey-broker b\n"), Err(BakedError(2)));
+        assert_eq!(Baked::parse("host-socket x\n"), Err(BakedError(1)));
         assert_eq!(Baked::parse("argument a\nprogram b\n"), Err(BakedError(1)));
         assert_eq!(Baked::parse("module\n"), Err(BakedError(1)));
     }

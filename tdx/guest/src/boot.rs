@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
@@ -12,11 +12,14 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::sys::reboot::{RebootMode, reboot, set_cad_enabled};
 
 use crate::baked::{self, Baked};
+use crate::children::State;
 use crate::host::{self, Host};
 use crate::{children, network, say};
 
 /// The serial number of the host's disk, as `-device virtio-blk-pci,serial=` gives it.
 const HOST_DISK: &str = "zipnet-host";
+/// That of the disk for the sealed identity and the queue.
+const STATE_DISK: &str = "zipnet-state";
 /// Where quotes are asked for, once the kernel's modules are there and the platform is a TDX one.
 const QUOTES: &str = "/sys/kernel/config/tsm/report";
 
@@ -27,12 +30,12 @@ const MOUNTS: [(&str, &str, &str); 6] = [
     ("devtmpfs", "/dev", "mode=0755"),
     ("tmpfs", "/run", "mode=0755,size=16m"),
     ("tmpfs", "/tmp", "mode=1777,size=16m"),
-    // The queue. In memory only: what a host's disk may see of it has to be sealed first.
+    // The queue, where there is no state disk for it: what a host's disk sees of it has to be sealed first.
     ("tmpfs", "/var/lib/zipnet", "mode=0700,size=40%"),
 ];
 
 /// Runs the guest; comes back only if the kernel does not switch off. Then the first process ends, and `panic=-1` ends the guest.
-pub fn run() {
+pub(crate) fn run() {
     let why = match guest() {
         Ok(code) => format!("zipnetd has ended ({code}): the guest ends with it"),
         Err(error) => format!("the guest cannot go on: {error}"),
@@ -65,13 +68,34 @@ fn guest() -> Result<String, String> {
         Some(disk) => Host::parse(&disk).map_err(|error| format!("the host's disk is refused: {error}"))?,
         None => Host::default(),
     };
+    let state = match (&baked.key_broker, disk(STATE_DISK)) {
+        (Some(broker), Some(device)) => {
+            handed(&device, 0o600)?;
+            Some(State { device, broker })
+        }
+        (None, None) => None,
+        // Somebody new each time would be what a host gets by taking the disk away.
+        (Some(_), None) => {
+            return Err(
+                "this image keeps its identity on a disk, and there is none: start it with --state FILE"
+                    .to_owned(),
+            );
+        }
+        (None, Some(_)) => {
+            return Err("there is a disk to keep state on, and this image names no key broker for it: build one with --key-broker".to_owned());
+        }
+    };
     network::start()?;
     // The queue is the daemon's alone; to its socket programs beside it may come.
     for (folder, mode) in [("/var/lib/zipnet", 0o700), ("/run/zipnet", 0o750)] {
         own(folder, mode)?;
     }
-    say(&format!("up; instance {instance}; no sealed storage: identity and queue last as long as this run"));
-    children::run(instance, &host, &baked.programs)
+    let kept = match &state {
+        Some(_) => "identity and queue are on the state disk, sealed",
+        None => "no sealed storage: identity and queue last as long as this run",
+    };
+    say(&format!("up; instance {instance}; {kept}"));
+    children::run(instance, &host, &baked, state)
 }
 
 fn file_system(kind: &str, at: &str, options: &str) -> Result<(), String> {
@@ -145,8 +169,13 @@ fn disk(serial: &str) -> Option<PathBuf> {
 
 /// A folder of the daemon's and its group's.
 fn own(folder: &str, mode: u32) -> Result<(), String> {
-    let done = fs::create_dir_all(folder)
-        .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(mode)))
-        .and_then(|()| chown(folder, Some(children::DAEMON), Some(children::GROUP)));
-    done.map_err(|error| format!("{folder}: {error}"))
+    fs::create_dir_all(folder).map_err(|error| format!("{folder}: {error}"))?;
+    handed(folder.as_ref(), mode)
+}
+
+/// Makes something that is there the daemon's and its group's.
+fn handed(path: &Path, mode: u32) -> Result<(), String> {
+    let done = fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .and_then(|()| chown(path, Some(children::DAEMON), Some(children::GROUP)));
+    done.map_err(|error| format!("{}: {error}", path.display()))
 }

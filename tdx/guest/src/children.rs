@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
-use crate::baked::Program;
+use crate::baked::{Baked, Program};
 use crate::host::Host;
+use crate::host_socket;
 use crate::quotes::Quotes;
 use crate::say;
 
@@ -22,7 +23,7 @@ pub(crate) const PROGRAMS: u32 = 1001;
 /// The group of both, whose members may use the socket.
 pub(crate) const GROUP: u32 = 1000;
 
-const SOCKET: &str = "/run/zipnet/zipnetd.sock";
+pub(crate) const SOCKET: &str = "/run/zipnet/zipnetd.sock";
 /// Where it asks for quotes.
 const QUOTES: &str = "/run/zipnet/quote.sock";
 /// Makes them.
@@ -30,8 +31,21 @@ const HELPER: &str = "/sbin/zipnet-quote";
 /// How often to look whether the daemon listens, asks for a quote, or has ended.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Where the daemon keeps its identity and its queue.
+pub(crate) struct State<'a> {
+    /// The host's disk.
+    pub(crate) device: PathBuf,
+    /// Who keeps the key.
+    pub(crate) broker: &'a str,
+}
+
 /// Starts everything, and waits until the daemon ends. Says how.
-pub(crate) fn run(instance: &str, host: &Host, programs: &[Program]) -> Result<String, String> {
+pub(crate) fn run(
+    instance: &str,
+    host: &Host,
+    baked: &Baked,
+    state: Option<State<'_>>,
+) -> Result<String, String> {
     let mut quotes = Quotes::listen(Path::new(QUOTES), DAEMON, Path::new(HELPER))?;
     let mut daemon = command("/sbin/zipnetd", DAEMON);
     daemon.args([
@@ -46,6 +60,10 @@ pub(crate) fn run(instance: &str, host: &Host, programs: &[Program]) -> Result<S
         "--log",
         "info",
     ]);
+    if let Some(State { device, broker }) = state {
+        // There is nobody in the guest to make an identity by hand.
+        daemon.arg("--sealed-identity").arg(device).args(["--key-broker", broker, "--init-identity"]);
+    }
     if let Some(bootstrap) = &host.bootstrap {
         daemon.args(["--bootstrap", bootstrap]);
     }
@@ -59,13 +77,16 @@ pub(crate) fn run(instance: &str, host: &Host, programs: &[Program]) -> Result<S
         daemon.args(["--cadence", &cadence.to_string()]);
     }
     let daemon = daemon.spawn().map_err(|error| format!("zipnetd does not start: {error}"))?.id();
-    let mut waiting = programs;
+    let mut waiting = &baked.programs[..];
+    let mut host_socket = baked.host_socket;
     // The first process inherits all others, so it takes note of whoever ends. Only this thread starts and awaits: a program that
     // fails to start is awaited where it is started, too.
     loop {
-        if !waiting.is_empty() && fs::exists(SOCKET).unwrap_or(false) {
-            waiting.iter().for_each(beside);
-            waiting = &[];
+        if (!waiting.is_empty() || host_socket.is_some()) && fs::exists(SOCKET).unwrap_or(false) {
+            std::mem::take(&mut waiting).iter().for_each(beside);
+            if let Some(port) = host_socket.take() {
+                for_host(port);
+            }
         }
         quotes.serve();
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -90,6 +111,17 @@ fn beside(program: &Program) {
     match command.spawn() {
         Ok(_) => say(&format!("{path} runs")),
         Err(error) => say(&format!("{path} does not start: {error}")),
+    }
+}
+
+/// Starts the way in for programs on the host.
+fn for_host(port: u16) {
+    let mut command = command("/init", PROGRAMS);
+    match command.args([host_socket::ARGUMENT, &port.to_string()]).spawn() {
+        Ok(_) => say(&format!(
+            "programs on the host reach the daemon at port {port}: THE HOST READS THEIR MESSAGES"
+        )),
+        Err(error) => say(&format!("the way in for programs on the host does not start: {error}")),
     }
 }
 

@@ -1,5 +1,5 @@
 //! `/init` of the guest.
 
 fn main() {
-    zipnet_guest::run();
+    zipnet_guest::main();
 }

@@ -28,6 +28,8 @@ const ASSUMPTIONS: [&str; 4] = [
 pub struct Parts {
     /// `NAME#ID`, which is in the initramfs, too.
     pub instance: Option<String>,
+    /// As in [`super::content::Content`].
+    pub host_socket: Option<u16>,
     /// The firmware.
     pub firmware: Vec<u8>,
     /// The kernel.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::SocketAddr;
 
 use flate2::{Compression, GzBuilder};
 use zipnet_guest::baked::{self, Baked, Program};
@@ -9,6 +10,7 @@ use zipnet_guest::baked::{self, Baked, Program};
 use super::modules::{self, ModuleError};
 use super::newc::{Archive, NewcError};
 use crate::read;
+use crate::seal::broker::BrokerAddress;
 
 /// Where programs and files that were added at build time are.
 pub const WITH: &str = "with";
@@ -34,6 +36,10 @@ pub struct With {
 pub struct Content {
     /// `NAME#DEPLOYMENT-ID`; without one the guest takes part in nothing.
     pub instance: Option<String>,
+    /// `HEXKEY@IP:PORT`; without one the guest is somebody else in each run.
+    pub key_broker: Option<String>,
+    /// The port where the host's programs reach the daemon's socket, if they do.
+    pub host_socket: Option<u16>,
     /// The first process.
     pub init: Vec<u8>,
     /// The daemon.
@@ -60,6 +66,11 @@ pub enum ContentError {
         "the instance {0:?} is not NAME#ID with the 64 hex digits of the deployment's id: `zipnetctl status` shows it"
     )]
     Instance(String),
+    /// A guest has nobody to ask for names.
+    #[error(
+        "the key broker {0:?} is not HEXKEY@IP:PORT, with its public key and an address: `zipnet-keybroker key` shows the key"
+    )]
+    KeyBroker(String),
     /// Probably a slip: the program has another name, or cannot be run.
     #[error("{0} has arguments of a program that is not added: add the program, and let it be executable")]
     ArgumentsOfNothing(String),
@@ -83,7 +94,15 @@ pub fn initramfs(content: Content) -> Result<Vec<u8>, ContentError> {
     if let Some(instance) = content.instance.as_ref().filter(|instance| !is_pinned(instance)) {
         return Err(ContentError::Instance(instance.clone()));
     }
-    let mut baked = Baked { instance: content.instance, ..Baked::default() };
+    if let Some(broker) = content.key_broker.as_ref().filter(|broker| !is_broker(broker)) {
+        return Err(ContentError::KeyBroker(broker.clone()));
+    }
+    let mut baked = Baked {
+        instance: content.instance,
+        key_broker: content.key_broker,
+        host_socket: content.host_socket,
+        ..Baked::default()
+    };
     let programs =
         [("init", content.init), ("sbin/zipnetd", content.zipnetd), ("sbin/zipnet-quote", content.quote)];
     for (path, program) in programs {
@@ -144,6 +163,12 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut writer = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
     let written = writer.write_all(bytes).and_then(|()| writer.finish());
     written.expect("invariant: writing to memory does not fail")
+}
+
+/// A broker at an address.
+fn is_broker(broker: &str) -> bool {
+    let parsed: Option<BrokerAddress> = broker.parse().ok();
+    parsed.is_some_and(|broker| broker.at.parse::<SocketAddr>().is_ok())
 }
 
 /// `NAME#ID`, in characters that cannot be mistaken in the guest's own file.

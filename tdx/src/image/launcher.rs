@@ -20,6 +20,7 @@ pub(super) fn launcher(parts: &Parts) -> Result<Vec<u8>, LauncherError> {
     let files = [("FIRMWARE", &parts.firmware), ("KERNEL", &parts.kernel), ("INITRAMFS", &parts.initramfs)];
     let mut script = SCRIPT
         .replace("@COMMAND_LINE@", COMMAND_LINE)
+        .replace("@HOST_SOCKET@", &parts.host_socket.unwrap_or_default().to_string())
         .replace("@INSTANCE@", parts.instance.as_deref().unwrap_or("none: this image takes part in nothing"));
     let mut at = PAYLOAD;
     for (name, contents) in files {
@@ -47,7 +48,13 @@ mod tests {
 
     #[test]
     fn no_blank_of_the_script_stays_empty() {
-        let parts = Parts { instance: None, firmware: vec![1], kernel: vec![2, 2], initramfs: vec![3] };
+        let parts = Parts {
+            instance: None,
+            host_socket: None,
+            firmware: vec![1],
+            kernel: vec![2, 2],
+            initramfs: vec![3],
+        };
         let launcher = launcher(&parts).unwrap();
         assert_eq!(launcher[PAYLOAD..], [1, 2, 2, 3]);
         let script = std::str::from_utf8(&launcher[..PAYLOAD]).unwrap();

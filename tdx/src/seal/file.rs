@@ -1,7 +1,7 @@
 //! The sealed identity on disk.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -63,11 +63,20 @@ pub struct Opened {
     pub seed: Zeroizing<[u8; 32]>,
     /// Of its envelope.
     pub header: Header,
+    /// Of what is stored beside it: [`super::Kek::store_key`].
+    pub store_key: Zeroizing<[u8; 32]>,
     /// As in [`super::Grant::lease_secs`].
     pub lease_secs: Option<u64>,
 }
 
-/// A file with a sealed identity, which may not be there yet.
+/// Where a file or device is so long, the identity is in its first sector, and the rest of it is not looked at: it has room for
+/// a sealed store.
+pub const IN_PLACE_BYTES: u64 = 4096;
+/// What a disk writes as a whole or not at all.
+const SECTOR: usize = 512;
+
+/// A file with a sealed identity, which may not be there yet; or a file or block device of at least [`IN_PLACE_BYTES`] that begins
+/// with one, or with a sector of zeros.
 #[derive(Clone, Debug)]
 pub struct SealedIdentity {
     path: PathBuf,
@@ -108,13 +117,17 @@ impl SealedIdentity {
         nonce: &[u8; 24],
     ) -> Result<Header, SealError> {
         // What is there, readable or not, is somebody's identity.
-        if fs::symlink_metadata(&self.path).is_ok() {
+        let missing = match self.in_place() {
+            Ok(true) => matches!(self.read(), Err(SealError::Missing(_))),
+            _ => fs::symlink_metadata(&self.path).is_err(),
+        };
+        if !missing {
             return Err(SealError::Exists(self.path.clone()));
         }
         let grant = provider.create()?;
         let header = Header { provider: provider.provider(), key_id: grant.key_id, generation: 1 };
         let sealed = envelope::seal(&header, &grant.kek, seed, nonce);
-        replace(&self.path, &sealed).map_err(|source| self.failed(source))?;
+        self.write(&sealed).map_err(|source| self.failed(source))?;
         Ok(header)
     }
 
@@ -128,7 +141,7 @@ impl SealedIdentity {
         self.same_kind(&header, provider.provider())?;
         let grant = provider.open(&header)?;
         let seed = envelope::open(&bytes, &grant.kek).map_err(|source| self.envelope(source))?;
-        Ok(Opened { seed, header, lease_secs: grant.lease_secs })
+        Ok(Opened { seed, header, store_key: grant.kek.store_key(), lease_secs: grant.lease_secs })
     }
 
     /// Replaces the identity, which has to open. The provider learns of the new generation when that is opened first, here:
@@ -148,7 +161,7 @@ impl SealedIdentity {
             old.generation.checked_add(1).ok_or_else(|| SealError::Generations(self.path.clone()))?;
         let header = Header { generation, ..old };
         let sealed = envelope::seal(&header, &grant.kek, seed, nonce);
-        replace(&self.path, &sealed).map_err(|source| self.failed(source))?;
+        self.write(&sealed).map_err(|source| self.failed(source))?;
         self.open(provider)?;
         Ok(header)
     }
@@ -161,15 +174,45 @@ impl SealedIdentity {
         Err(SealError::OtherProvider { path: self.path.clone(), found, configured })
     }
 
+    /// Whether it is at the beginning of something longer.
+    ///
+    /// # Errors
+    /// When nobody can say.
+    pub fn in_place(&self) -> io::Result<bool> {
+        // A device has no length in its metadata.
+        Ok(fs::File::open(&self.path)?.seek(SeekFrom::End(0))? >= IN_PLACE_BYTES)
+    }
+
     fn read(&self) -> Result<Vec<u8>, SealError> {
-        let mut bytes = Vec::new();
-        let file = fs::File::open(&self.path);
-        // One byte more shows that it is too long.
-        match file.and_then(|file| file.take(ENVELOPE_BYTES as u64 + 1).read_to_end(&mut bytes)) {
-            Ok(_) => Ok(bytes),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(SealError::Missing(self.path.clone())),
+        let missing = || SealError::Missing(self.path.clone());
+        let read = || {
+            let in_place = self.in_place()?;
+            // One byte more shows that it is too long.
+            let most = if in_place { SECTOR } else { ENVELOPE_BYTES + 1 };
+            let mut bytes = Vec::new();
+            fs::File::open(&self.path)?.take(most as u64).read_to_end(&mut bytes)?;
+            io::Result::Ok((in_place, bytes))
+        };
+        match read() {
+            Ok((true, sector)) if sector.iter().all(|byte| *byte == 0) => Err(missing()),
+            Ok((true, sector)) if sector[ENVELOPE_BYTES..].iter().all(|byte| *byte == 0) => {
+                Ok(sector[..ENVELOPE_BYTES].to_vec())
+            }
+            Ok((_, bytes)) => Ok(bytes),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(missing()),
             Err(source) => Err(self.failed(source)),
         }
+    }
+
+    fn write(&self, sealed: &[u8]) -> io::Result<()> {
+        if !self.in_place().unwrap_or(false) {
+            return replace(&self.path, sealed);
+        }
+        let mut sector = sealed.to_vec();
+        sector.resize(SECTOR, 0);
+        let mut file = OpenOptions::new().write(true).open(&self.path)?;
+        file.write_all(&sector)?;
+        file.sync_data()
     }
 
     fn failed(&self, source: io::Error) -> SealError {

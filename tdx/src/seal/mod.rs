@@ -14,7 +14,7 @@ mod provider;
 mod tests;
 
 pub use envelope::{ENVELOPE_BYTES, EnvelopeError, Header};
-pub use file::{Opened, SealError, SealedIdentity};
+pub use file::{IN_PLACE_BYTES, Opened, SealError, SealedIdentity};
 pub use keeper::Keeper;
 pub use key_file::{KeyFile, KeyFileError};
 pub use provider::{Grant, Kek, KekProvider, KeyId, Provider, ProviderError};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use zeroize::Zeroizing;
+use zipnet_dcnet::hash::{Use, keyed32};
 
 use super::envelope::Header;
 
@@ -58,6 +59,13 @@ impl Kek {
         let mut kek = Box::new(Zeroizing::new([0; 32]));
         kek.copy_from_slice(bytes);
         Self(kek)
+    }
+
+    /// The key of what is stored beside the identity. Not of the identity: it stays when that is replaced.
+    pub fn store_key(&self) -> Zeroizing<[u8; 32]> {
+        let mut key = Zeroizing::new([0; 32]);
+        keyed32(Use::SEAL_STORE, &**self.0, &[], &mut key);
+        key
     }
 }
 
@@ -136,4 +144,12 @@ pub trait KekProvider {
     /// # Errors
     /// [`ProviderError`] says why there is none.
     fn open(&mut self, header: &Header) -> Result<Grant, ProviderError>;
+
+    /// This copy does not use the key of this envelope any more, and asks for none: its lease may end now.
+    ///
+    /// # Errors
+    /// [`ProviderError`] says why it goes on until its time is over.
+    fn give_back(&mut self, _: &Header) -> Result<(), ProviderError> {
+        Ok(())
+    }
 }

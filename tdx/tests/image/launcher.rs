@@ -22,6 +22,7 @@ impl Place {
         let folder = tempfile::Builder::new().prefix("a b,c'").tempdir().unwrap();
         let parts = Parts {
             instance: Some("acme.mainnet#00".to_owned()),
+            host_socket: Some(4780),
             firmware: made::firmware(),
             kernel: made::kernel(),
             initramfs: b"initramfs\0\n".repeat(1000),

@@ -1,6 +1,7 @@
 //! What the launcher hands on to QEMU, and to the guest.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use zipnet_guest::host::Host;
 use zipnet_tdx::image::COMMAND_LINE;
@@ -83,11 +84,36 @@ fn every_option_arrives() {
     assert_eq!(Host::parse(&fs::read(place.path("host")).unwrap()), Ok(host));
 }
 
+/// The disk is made once, private and with its room, and is the same one the next time.
+#[test]
+fn the_state_is_a_disk_of_the_guest_and_the_way_in_a_port_of_the_host() {
+    let place = Place::new();
+    let state = place.path("its, state");
+    let options = ["--emulate", "--state", state.to_str().unwrap(), "--socket", "14780"];
+    for _ in 0..2 {
+        let all = arguments(&place, &options);
+        assert_eq!(after(&all, "-netdev"), "user,id=net,hostfwd=tcp:127.0.0.1:14780-:4780");
+        let file = state.display().to_string().replace(',', ",,");
+        let drive = format!("file={file},format=raw,if=none,id=state,cache=writeback");
+        assert!(all.contains(&drive), "{all:?}");
+        assert!(all.iter().any(|argument| argument.contains("drive=state,serial=zipnet-state")));
+        let made = fs::metadata(&state).unwrap();
+        assert_eq!((made.len(), made.mode() & 0o777), (256 << 20, 0o600));
+        assert!(made.blocks() * 512 >= 256 << 20, "no room was taken");
+    }
+    assert!(said(&place.run(&options)).contains("whoever controls this host reads their messages"));
+    let nowhere = place.run(&["--emulate", "--state", "/no such folder/state"]);
+    assert_eq!(nowhere.status.code(), Some(4), "{}", said(&nowhere));
+    assert!(said(&nowhere).contains("/no such folder/state cannot be made"), "{}", said(&nowhere));
+    let all = arguments(&place, &["--emulate"]);
+    assert!(!all.iter().any(|argument| argument.contains("state") || argument.contains("hostfwd")));
+}
+
 #[test]
 fn what_would_be_another_option_is_refused() {
     let place = Place::new();
     let long = "a".repeat(3501);
-    let cases: [&[&str]; 15] = [
+    let cases: [&[&str]; 17] = [
         &["--shell"],
         &["--memory"],
         &["--memory", "512"],
@@ -102,6 +128,8 @@ fn what_would_be_another_option_is_refused() {
         &["--bootstrap", &long],
         &["--universe", "a b"],
         &["--relay", "file:///etc/passwd"],
+        &["--socket", "0"],
+        &["--socket", "1-:22,hostfwd=x"],
         &["--qgs", "2:4050\"}"],
     ];
     for options in cases {

@@ -56,6 +56,8 @@ fn build(folder: &Path) -> PathBuf {
     let with = With { name: "agent".to_owned(), contents: init.clone(), program: true };
     let content = Content {
         instance: Some(format!("acme.mainnet#{}", "ab".repeat(32))),
+        key_broker: Some(format!("{}@192.0.2.1:4710", "cd".repeat(32))),
+        host_socket: None,
         zipnetd: init.clone(),
         quote: init.clone(),
         init,
@@ -64,6 +66,7 @@ fn build(folder: &Path) -> PathBuf {
     };
     let parts = Parts {
         instance: content.instance.clone(),
+        host_socket: content.host_socket,
         firmware: inputs
             .files(&FIRMWARE, &[FIRMWARE_PATH])
             .unwrap_or_else(|error| panic!("{error}"))

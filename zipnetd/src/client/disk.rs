@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::statvfs::statvfs;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use zipnet_store::Store;
 
 /// A measurement is good for this long.
 const GOOD: Duration = Duration::from_secs(30);
@@ -17,26 +18,31 @@ const MAX_FILES: usize = 10_000;
 /// What was measured; `None`: unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Room {
-    /// Bytes of the state folder.
+    /// Bytes of the state folder, or of what a store of a fixed size holds.
     pub(super) store: Option<u64>,
-    /// Bytes that its file system still takes from this user.
+    /// Bytes that its file system, or that store, still takes from this user.
     pub(super) free: Option<u64>,
 }
 
 /// See the module.
 pub(super) struct Disk {
+    /// May know by itself.
+    store: Arc<dyn Store>,
     dir: PathBuf,
     seen: Arc<Mutex<Room>>,
     measured: Option<(Instant, JoinHandle<()>)>,
 }
 
 impl Disk {
-    pub(super) fn new(dir: PathBuf) -> Self {
-        Self { dir, seen: Arc::default(), measured: None }
+    pub(super) fn new(store: Arc<dyn Store>, dir: PathBuf) -> Self {
+        Self { store, dir, seen: Arc::default(), measured: None }
     }
 
     /// What was measured last. Starts the next measurement, in a thread of its own, when that is due; does not wait.
     pub(super) fn room(&mut self) -> Room {
+        if let Some(room) = self.store.room() {
+            return Room { store: Some(room.used), free: Some(room.free) };
+        }
         // Before: the next measurement may be quick, and what is told must not depend on that.
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let good = |(at, task): &(Instant, JoinHandle<()>)| at.elapsed() < GOOD || !task.is_finished();
@@ -86,14 +92,28 @@ fn size(dir: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use zipnet_store::{MemStore, SealedStore, allocate};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_store_of_a_fixed_size_is_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sealed");
+        allocate(&path, 1 << 20).unwrap();
+        let store = SealedStore::open(&path, &[1; 32].into(), GOOD, Box::new(|| [1; 16])).unwrap();
+        let room = store.room().unwrap();
+        let mut disk = Disk::new(Arc::new(store), dir.path().to_owned());
+        assert_eq!(disk.room(), Room { store: Some(0), free: Some(room.free) });
+        assert!(room.free < 1 << 19);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn it_is_measured_beside_and_not_at_every_question() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("a")).unwrap();
         fs::write(dir.path().join("a/b"), [0; 1_000]).unwrap();
-        let mut disk = Disk::new(dir.path().to_owned());
+        let mut disk = Disk::new(Arc::new(MemStore::new()), dir.path().to_owned());
         assert_eq!(disk.room(), Room::default(), "nobody waits for it");
         (&mut disk.measured.as_mut().unwrap().1).await.unwrap();
         let room = disk.room();

@@ -84,7 +84,7 @@ impl Runner {
         let known = memory.descriptor.clone();
         let mut clock = Clock::new();
         let mut runner = Self {
-            disk: Disk::new(config.state_dir.clone()),
+            disk: Disk::new(config.store.clone(), config.state_dir.clone()),
             config,
             memory,
             started_at: clock.now(),

@@ -37,7 +37,7 @@ async fn run_with(told: oneshot::Receiver<()>, beside: impl Future<Output = ()>,
     let around = Surroundings { env: &|_| None, uid, default_file: "/nonexistent".into() };
     let config = Config::resolve(&cli, &around).unwrap();
     let Network::Real(real) = &config.network else { panic!("no dev network was asked for") };
-    let client = client_config(&config, real, &state, uid).await.unwrap();
+    let client = client_config(&config, real, &state, uid, open_plain(&state).await.unwrap());
     let servers = (1..=3).map(|n| PeerId([n; 32])).collect();
     let descriptor = Descriptor::new("acme", Params::standard(3), servers).unwrap();
     let mut batch = Batch::new();
@@ -47,7 +47,7 @@ async fn run_with(told: oneshot::Receiver<()>, beside: impl Future<Output = ()>,
     let log = telemetry::start("error", false);
     let again: Again = Box::new(|| panic!("nobody reloads"));
     let mut signals = Signals::new(Reload::new(&config, log.clone(), again), Service::default()).unwrap();
-    let lease = Kept::by(async {
+    let lease = Kept::by(oneshot::channel().0, async {
         told.await.unwrap();
         IdentityError::Lost("test".to_owned())
     });

@@ -58,7 +58,7 @@ async fn with(
     log: LogControl,
     signals: &mut Signals,
 ) -> Result<Code, Failure> {
-    let client = daemon::client_config(config, real, dir, uid).await?;
+    let client = daemon::client_config(config, real, dir, uid, daemon::store::open_plain(dir).await?);
     let socket = config.socket.clone();
     let shown = |handle| tokio::spawn(show::show(handle, socket));
     daemon::serve(config, client, Kept::none(), uid, log, signals, shown).await

@@ -21,7 +21,7 @@ use zipnet_tdx::quote::NoTee;
 use super::INSTANCE;
 use crate::client::{Client, ClientConfig};
 use crate::config::Real;
-use crate::daemon::{make_folder, open_store};
+use crate::daemon::store::{make_folder, open_store};
 use crate::failure::Failure;
 
 /// Servers of the committee.

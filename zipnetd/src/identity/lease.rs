@@ -10,8 +10,9 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::{debug, warn};
 use zipnet_tdx::seal::{Header, KekProvider};
 
@@ -26,9 +27,13 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// What giving a lease back may take when the daemon ends: a question to the keeper, with a quote.
+pub(crate) const LEASE_GRACE: Duration = Duration::from_secs(10);
+
 /// A lease, and whom to ask for the next.
 pub(crate) struct Lease {
-    keeper: Box<dyn KekProvider + Send>,
+    /// None while it is asked: who gives up waiting for it has none.
+    keeper: Option<Box<dyn KekProvider + Send>>,
     header: Header,
     /// When to ask.
     renew: Instant,
@@ -51,39 +56,39 @@ impl Lease {
         secs: u64,
     ) -> Self {
         let (renew, end) = moments(asked, secs);
-        Self { keeper, header, renew, end }
+        Self { keeper: Some(keeper), header, renew, end }
     }
 
     /// Renews it until that fails: then the time to end has come.
-    pub(crate) async fn keep(mut self) -> IdentityError {
+    pub(crate) async fn keep(&mut self) -> IdentityError {
         loop {
             sleep_until(self.renew).await;
-            match self.renewed().await {
-                Ok(next) => self = next,
-                Err(lost) => return lost,
+            if let Err(lost) = self.renewed().await {
+                return lost;
             }
         }
     }
 
-    async fn renewed(mut self) -> Result<Self, IdentityError> {
+    async fn renewed(&mut self) -> Result<(), IdentityError> {
         let mut last = "it was not renewed in time".to_owned();
         let mut pause = PAUSE;
         loop {
             let asked = Instant::now();
-            if asked >= self.end {
+            let (Some(mut keeper), true) = (self.keeper.take(), asked < self.end) else {
                 return Err(IdentityError::Lost(last));
-            }
-            let asking = spawn_blocking(move || (self.keeper.open(&self.header), self.keeper));
+            };
+            let header = self.header;
+            let asking = spawn_blocking(move || (keeper.open(&header), keeper));
             let Ok(answer) = timeout_at(self.end, asking).await else {
                 return Err(IdentityError::Lost("no answer in time".to_owned()));
             };
             let (answer, keeper) = answer.map_err(|error| IdentityError::Died(error.to_string()))?;
-            self.keeper = keeper;
+            self.keeper = Some(keeper);
             match answer {
                 Ok(grant) => {
                     debug!("the lease on the key of the sealed identity is renewed");
                     (self.renew, self.end) = moments(asked, grant.lease_secs.unwrap_or(u64::MAX));
-                    return Ok(self);
+                    return Ok(());
                 }
                 Err(error) => {
                     let left = self.end.saturating_duration_since(Instant::now()).as_secs();
@@ -95,34 +100,75 @@ impl Lease {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+
+    /// Lets another copy have the key at once, instead of when the time is over. For whoever does not use the identity any more.
+    pub(crate) async fn give_back(mut self) {
+        let Some(mut keeper) = self.keeper.take() else { return };
+        let header = self.header;
+        let asking = spawn_blocking(move || keeper.give_back(&header));
+        match timeout(LEASE_GRACE, asking).await {
+            Ok(Ok(Ok(()))) => debug!("the lease on the key of the sealed identity is given back"),
+            Ok(Ok(Err(error))) => warn!("the lease on the key of the sealed identity goes on: {error}"),
+            Ok(Err(_)) | Err(_) => warn!("the lease on the key of the sealed identity goes on: no answer"),
+        }
+    }
 }
 
 /// A lease that is kept in the background, or none.
-pub(crate) struct Kept(Option<JoinHandle<IdentityError>>);
+pub(crate) struct Kept {
+    task: Option<JoinHandle<IdentityError>>,
+    /// Tells the task that the lease is not needed any more.
+    done: Option<oneshot::Sender<()>>,
+}
 
 impl Kept {
     /// No lease: nothing is lost.
     pub(crate) fn none() -> Self {
-        Self(None)
+        Self { task: None, done: None }
     }
 
-    /// Kept by this from now on, until it resolves or this is dropped: [`Lease::keep`].
-    pub(crate) fn by(keeping: impl Future<Output = IdentityError> + Send + 'static) -> Self {
-        Self(Some(tokio::spawn(keeping)))
+    /// This one, from now on, until it is lost or this is dropped.
+    pub(crate) fn lease(mut lease: Lease) -> Self {
+        let (done, over) = oneshot::channel();
+        Self::by(done, async move {
+            tokio::select! {
+                lost = lease.keep() => lost,
+                Ok(()) = over => {
+                    lease.give_back().await;
+                    IdentityError::Lost("it was given back".to_owned())
+                }
+            }
+        })
+    }
+
+    /// Kept by this, until it resolves; `done` tells it to end.
+    pub(crate) fn by(
+        done: oneshot::Sender<()>,
+        keeping: impl Future<Output = IdentityError> + Send + 'static,
+    ) -> Self {
+        Self { task: Some(tokio::spawn(keeping)), done: Some(done) }
     }
 
     /// Resolves, once, when the daemon has to end: never, without a lease.
     pub(crate) async fn lost(&mut self) -> IdentityError {
-        match &mut self.0 {
-            Some(task) => task.await.unwrap_or_else(|error| IdentityError::Died(error.to_string())),
-            None => std::future::pending().await,
+        let Some(task) = &mut self.task else { return std::future::pending().await };
+        let lost = task.await;
+        self.task = None;
+        lost.unwrap_or_else(|error| IdentityError::Died(error.to_string()))
+    }
+
+    /// Nothing uses the identity any more: the lease, unless it is lost, is given back. Waits for that, [`LEASE_GRACE`] at most.
+    pub(crate) async fn end(&mut self) {
+        let done = self.done.take().is_some_and(|done| done.send(()).is_ok());
+        if done && self.task.is_some() {
+            self.lost().await;
         }
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if let Some(task) = &self.0 {
+        if let Some(task) = &self.task {
             task.abort();
         }
     }
@@ -145,6 +191,8 @@ mod tests {
 
     /// Answers as a script says; notes when it was asked, in seconds from the start.
     struct Fake {
+        /// Hears when the lease is given back.
+        back: Sender<Header>,
         start: Instant,
         script: Receiver<Option<u64>>,
         asked: Asked,
@@ -169,13 +217,37 @@ mod tests {
                 Err(_) => Err(ProviderError::Gone { provider: Provider::Broker, problem: "gone".to_owned() }),
             }
         }
+        fn give_back(&mut self, header: &Header) -> Result<(), ProviderError> {
+            let _ = self.back.send(*header);
+            Ok(())
+        }
     }
 
     fn lease(secs: u64) -> (Lease, Sender<Option<u64>>, Asked) {
-        let (answers, script) = channel();
+        let (lease, answers, asked, _) = lease_and_back(secs);
+        (lease, answers, asked)
+    }
+
+    fn lease_and_back(secs: u64) -> (Lease, Sender<Option<u64>>, Asked, Receiver<Header>) {
+        let ((answers, script), (back, given)) = (channel(), channel());
         let (start, asked) = (Instant::now(), Asked::default());
-        let fake = Fake { start, script, asked: asked.clone() };
-        (Lease::new(Box::new(fake), HEADER, start, secs), answers, asked)
+        let fake = Fake { back, start, script, asked: asked.clone() };
+        (Lease::new(Box::new(fake), HEADER, start, secs), answers, asked, given)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_used_any_more_is_given_back_once_and_what_is_lost_is_not() {
+        let (lease, _answers, asked, given) = lease_and_back(600);
+        let mut kept = Kept::lease(lease);
+        kept.end().await;
+        kept.end().await;
+        assert_eq!((given.try_iter().collect::<Vec<_>>(), asked.lock().unwrap().len()), (vec![HEADER], 0));
+        let (lease, _answers, _, given) = lease_and_back(0);
+        let mut kept = Kept::lease(lease);
+        kept.lost().await;
+        kept.end().await;
+        Kept::none().end().await;
+        assert_eq!(given.try_iter().count(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -187,7 +259,7 @@ mod tests {
             answers.send(answer).unwrap();
         }
         drop(answers);
-        let lost = Kept::by(lease.keep()).lost().await;
+        let lost = Kept::lease(lease).lost().await;
         assert!(lost.to_string().contains("gone"), "{lost}");
         let asked = asked.lock().unwrap().clone();
         assert_eq!(asked, [300, 600, 800, 802, 806, 856, 858, 862, 870]);
@@ -197,7 +269,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pauses_are_bounded_and_so_is_what_a_keeper_promises() {
-        let (lease, answers, asked) = lease(u64::MAX);
+        let (mut lease, answers, asked) = lease(u64::MAX);
         drop(answers);
         let start = Instant::now();
         lease.keep().await;
@@ -211,7 +283,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_of_nothing_is_lost_at_once_and_without_one_nothing_is() {
-        let (lease, _answers, asked) = lease(0);
+        let (mut lease, _answers, asked) = lease(0);
         let lost = lease.keep().await;
         assert!(matches!(lost, IdentityError::Lost(_)), "{lost}");
         assert!(asked.lock().unwrap().is_empty());
@@ -224,7 +296,7 @@ mod tests {
     async fn a_keeper_that_does_not_answer_does_not_keep_the_daemon_alive() {
         for secs in [1, 2, 4, 8, 16, 32] {
             let (lease, answers, asked) = lease(secs);
-            let lost = Kept::by(lease.keep()).lost().await;
+            let lost = Kept::lease(lease).lost().await;
             drop(answers);
             // Unless this machine was too slow to ask in time at all.
             if asked.lock().unwrap().len() == 1 {

@@ -4,7 +4,7 @@
 mod lease;
 mod open;
 
-pub(crate) use lease::{Kept, Lease};
+pub(crate) use lease::{Kept, LEASE_GRACE, Lease};
 pub(crate) use open::{check, unseal};
 
 use std::path::PathBuf;

@@ -26,6 +26,10 @@ pub(crate) struct Unsealed {
     pub identity: Arc<Identity>,
     /// Of its envelope.
     pub header: Header,
+    /// The key of the store beside it.
+    pub store_key: Zeroizing<[u8; 32]>,
+    /// Whether its file or device has room for that store.
+    pub in_place: bool,
     /// On its key, if the keeper gives it for a while only.
     pub lease: Option<Lease>,
 }
@@ -46,11 +50,12 @@ async fn unseal_within(sealed: &Sealed, within: Duration) -> Result<Unsealed, Id
     let opening = spawn_blocking(move || open(&what));
     let late = |_| IdentityError::Late { path: sealed.path.clone(), within };
     let opened = timeout(within, opening).await.map_err(late)?;
-    let (Opened { seed, header, lease_secs }, keeper) =
+    let (Opened { seed, header, store_key, lease_secs }, keeper) =
         opened.map_err(|error| IdentityError::Died(error.to_string()))??;
+    let in_place = SealedIdentity::new(&sealed.path).in_place().unwrap_or(false);
     info!("identity: {}", described(Some(&header)));
     let lease = lease_secs.map(|secs| Lease::new(keeper, header, asked, secs));
-    Ok(Unsealed { identity: Arc::new(Identity::from_seed(seed)), header, lease })
+    Ok(Unsealed { identity: Arc::new(Identity::from_seed(seed)), header, store_key, in_place, lease })
 }
 
 /// Looks at the identity without asking a broker, which would take that for another copy.

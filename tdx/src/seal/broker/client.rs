@@ -41,7 +41,21 @@ impl<T: Transport, Q: QuoteSource, R: CryptoRng> BrokerClient<T, Q, R> {
         Self { transport, source, random, broker, deployment, instance }
     }
 
-    fn ask(&mut self, purpose: Purpose) -> Result<Grant, ProviderError> {
+    fn key(&mut self, purpose: Purpose) -> Result<Grant, ProviderError> {
+        let (ask, secret, reply) = self.ask(purpose)?;
+        match reply {
+            Reply::Key { ephemeral, sealed } => {
+                self.broker.unwrap(&ask, &secret, &ephemeral, &sealed).ok_or_else(|| ProviderError::Refused {
+                    provider: Provider::Broker,
+                    problem: "the answer is not by the broker whose key this guest was built with".to_owned(),
+                })
+            }
+            other => Err(refused(&other, purpose)),
+        }
+    }
+
+    /// What was asked, with whose secret, and the answer.
+    fn ask(&mut self, purpose: Purpose) -> Result<(Ask, StaticSecret, Reply), ProviderError> {
         let nonce = match self.call(&Message::Challenge)? {
             Reply::Challenge(nonce) => nonce,
             other => return Err(refused(&other, purpose)),
@@ -52,15 +66,8 @@ impl<T: Transport, Q: QuoteSource, R: CryptoRng> BrokerClient<T, Q, R> {
         let ephemeral = PublicKey::from(&secret).to_bytes();
         let ask = Ask { nonce, ephemeral, instance: self.instance, deployment: self.deployment, purpose };
         let quote = self.source.quote(&ask.report_data(&self.broker.0))?;
-        match self.call(&Message::Release(Call { ask: ask.clone(), quote }))? {
-            Reply::Key { ephemeral, sealed } => {
-                self.broker.unwrap(&ask, &secret, &ephemeral, &sealed).ok_or_else(|| ProviderError::Refused {
-                    provider: Provider::Broker,
-                    problem: "the answer is not by the broker whose key this guest was built with".to_owned(),
-                })
-            }
-            other => Err(refused(&other, purpose)),
-        }
+        let reply = self.call(&Message::Release(Call { ask: ask.clone(), quote }))?;
+        Ok((ask, secret, reply))
     }
 
     fn call(&mut self, message: &Message) -> Result<Reply, ProviderError> {
@@ -77,15 +84,16 @@ impl<T: Transport, Q: QuoteSource, R: CryptoRng> BrokerClient<T, Q, R> {
 fn refused(reply: &Reply, purpose: Purpose) -> ProviderError {
     let provider = Provider::Broker;
     match (reply, purpose) {
-        (Reply::Refused(Refusal::UnknownKey), Purpose::Open { key_id, .. }) => {
-            ProviderError::UnknownKey { provider, key_id }
-        }
+        (
+            Reply::Refused(Refusal::UnknownKey),
+            Purpose::Open { key_id, .. } | Purpose::GiveBack { key_id },
+        ) => ProviderError::UnknownKey { provider, key_id },
         (Reply::Refused(Refusal::Old { found, known }), _) => {
             ProviderError::Old { found: *found, known: *known }
         }
         (Reply::Refused(Refusal::Leased { secs }), _) => ProviderError::Leased { secs: *secs },
         (Reply::Refused(refusal), _) => ProviderError::Refused { provider, problem: refusal.to_string() },
-        (Reply::Challenge(_) | Reply::Key { .. }, _) => {
+        (Reply::Challenge(_) | Reply::Key { .. } | Reply::Returned, _) => {
             ProviderError::Gone { provider, problem: "it answers another question".to_owned() }
         }
     }
@@ -97,10 +105,18 @@ impl<T: Transport, Q: QuoteSource, R: CryptoRng> KekProvider for BrokerClient<T,
     }
 
     fn create(&mut self) -> Result<Grant, ProviderError> {
-        self.ask(Purpose::Create)
+        self.key(Purpose::Create)
     }
 
     fn open(&mut self, header: &Header) -> Result<Grant, ProviderError> {
-        self.ask(Purpose::Open { key_id: header.key_id, generation: header.generation })
+        self.key(Purpose::Open { key_id: header.key_id, generation: header.generation })
+    }
+
+    fn give_back(&mut self, header: &Header) -> Result<(), ProviderError> {
+        let purpose = Purpose::GiveBack { key_id: header.key_id };
+        match self.ask(purpose)?.2 {
+            Reply::Returned => Ok(()),
+            other => Err(refused(&other, purpose)),
+        }
     }
 }

@@ -92,6 +92,10 @@ impl<V: Authenticate> Broker<V> {
         self.check(call, now).map_err(|e| Refusal::Denied(e.to_string()))?;
         // Tried with another question first: nothing is noted for one that cannot be answered.
         let (key_id, entry) = self.entry(ask, now)?;
+        if let Purpose::GiveBack { .. } = ask.purpose {
+            self.state.keys.insert(key_id, entry);
+            return Ok(Reply::Returned);
+        }
         let kek = self.secret.kek(&key_id, &ask.deployment);
         let grant = Grant { kek, key_id, lease_secs: Some(LEASE_SECS) };
         let (ephemeral, sealed) = self.secret.wrap(ask, &grant, random).ok_or(Refusal::Malformed)?;
@@ -126,13 +130,19 @@ impl<V: Authenticate> Broker<V> {
                 let entry = Entry { deployment: ask.deployment, known: 0, instance: ask.instance, until };
                 return Ok((key_id, self.state.keys.get(&key_id).cloned().unwrap_or(entry)));
             }
-            Purpose::Open { key_id, generation } => (key_id, generation),
+            Purpose::Open { key_id, generation } => (key_id, Some(generation)),
+            Purpose::GiveBack { key_id } => (key_id, None),
         };
         let entry = self.state.keys.get(&key_id).filter(|entry| entry.deployment == ask.deployment);
         let entry = entry.ok_or(Refusal::UnknownKey)?;
         if entry.instance != ask.instance && now < entry.until {
             return Err(Refusal::Leased { secs: entry.until - now });
         }
+        let Some(generation) = generation else {
+            // Of a lease that another copy had in the meantime there is nothing to give back.
+            let until = if entry.instance == ask.instance { now.min(entry.until) } else { entry.until };
+            return Ok((key_id, Entry { until, ..entry.clone() }));
+        };
         // One step at a time: an envelope that a host makes up cannot lock the real one out for good by a huge number.
         if generation < entry.known || generation > entry.known.saturating_add(1) {
             return Err(Refusal::Old { found: generation, known: entry.known });

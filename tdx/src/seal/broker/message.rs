@@ -16,7 +16,7 @@ pub const MAX_MESSAGE_BYTES: usize = MAX_QUOTE_BYTES + 512;
 pub enum Message {
     /// A challenge, please.
     Challenge,
-    /// A key, please.
+    /// A key, please; or thanks for it.
     Release(Call),
 }
 
@@ -46,6 +46,11 @@ pub enum Purpose {
         key_id: KeyId,
         /// Its generation.
         generation: u64,
+    },
+    /// None: this copy is done with the one it has, and another may have it at once.
+    GiveBack {
+        /// The one it has.
+        key_id: KeyId,
     },
 }
 
@@ -82,6 +87,8 @@ pub enum Reply {
         /// Key, key id and lease, and the tag.
         sealed: Vec<u8>,
     },
+    /// The lease is over, as asked.
+    Returned,
     /// None.
     Refused(Refusal),
 }

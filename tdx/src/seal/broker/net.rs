@@ -63,7 +63,7 @@ pub fn serve<V: Authenticate + 'static>(
                     let answer = || broker.answer(&message, outside.now(), &outside.random());
                     let reply = panic::catch_unwind(AssertUnwindSafe(answer));
                     let reply = reply.unwrap_or(Reply::Refused(Refusal::Malformed));
-                    if matches!(reply, Reply::Key { .. })
+                    if matches!(reply, Reply::Key { .. } | Reply::Returned)
                         && let Err(e) = folder.save(broker.state())
                     {
                         // Held until the process ends: nobody else gets what may be forgotten.
@@ -77,6 +77,7 @@ pub fn serve<V: Authenticate + 'static>(
                 };
                 match &reply {
                     Reply::Key { .. } => outside.log(&format!("{from}: key given")),
+                    Reply::Returned => outside.log(&format!("{from}: lease given back")),
                     Reply::Refused(refusal) => outside.log(&format!("{from}: refused: {refusal}")),
                     Reply::Challenge(_) => {}
                 }

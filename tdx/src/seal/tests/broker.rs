@@ -172,6 +172,19 @@ fn two_copies_are_not_alive_at_once() {
     world.later(1);
     assert_eq!((leased(&mut second), leased(&mut first)), (None, Some(LEASE_SECS)));
 
+    // It is done before its time, and says so; who has nothing any more gives nothing back.
+    let header = file.header().unwrap();
+    assert!(matches!(first.give_back(&header), Err(ProviderError::Leased { secs: LEASE_SECS })));
+    second.give_back(&header).unwrap();
+    assert_eq!((leased(&mut first), leased(&mut second)), (None, Some(LEASE_SECS)));
+    world.later(LEASE_SECS);
+    assert_eq!(leased(&mut second), None);
+    world.later(LEASE_SECS);
+    first.give_back(&header).unwrap();
+    second.give_back(&header).unwrap();
+    second.give_back(&header).unwrap();
+    assert_eq!(leased(&mut second), None);
+
     // A broker that was restarted remembers.
     let state = encode(world.broker.lock().unwrap().state());
     let state: State = borsh::from_slice(&state).unwrap();

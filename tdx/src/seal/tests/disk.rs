@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::quote::SourceError;
 use crate::seal::{
-    ENVELOPE_BYTES, EnvelopeError, Grant, Header, Keeper, KekProvider, KeyFile, KeyFileError, KeyId,
-    Provider, ProviderError, SealError, SealedIdentity,
+    ENVELOPE_BYTES, EnvelopeError, Grant, Header, IN_PLACE_BYTES, Keeper, KekProvider, KeyFile, KeyFileError,
+    KeyId, Provider, ProviderError, SealError, SealedIdentity,
 };
 
 fn seed(n: u8) -> Zeroizing<[u8; 32]> {
@@ -47,6 +47,41 @@ fn an_identity_survives_a_restart_and_changes_only_when_asked_to() {
     assert_eq!(names.len(), 2, "no temporary file stays: {names:?}");
     let mode = fs::metadata(dir.path().join("identity")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// As on a device: nothing is renamed, and what is behind the first sector is somebody else's.
+#[test]
+fn an_identity_may_be_in_the_first_sector_of_something_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("device");
+    let mut blank = vec![0; 512];
+    blank.resize(usize::try_from(IN_PLACE_BYTES).unwrap(), 7);
+    fs::write(&path, &blank).unwrap();
+    let file = SealedIdentity::new(&path);
+    let mut key = key_file(dir.path(), 1);
+    assert!(file.in_place().unwrap());
+    assert!(matches!(file.open(&mut key), Err(SealError::Missing(_))));
+    file.init(&mut key, &seed(7), &[1; 24]).unwrap();
+    assert!(matches!(file.init(&mut key, &seed(8), &[2; 24]), Err(SealError::Exists(_))));
+    let first = file.open(&mut key).unwrap();
+    assert_eq!(file.rotate(&mut key, &seed(8), &[2; 24]).unwrap().generation, 2);
+    let second = file.open(&mut key).unwrap();
+    assert_eq!((&first.seed, &second.seed), (&seed(7), &seed(8)));
+    assert_eq!(first.store_key, second.store_key, "what is stored stays readable");
+    assert!(first.store_key != key_file(dir.path(), 2).create().unwrap().kek.store_key());
+
+    let good = fs::read(&path).unwrap();
+    assert_eq!((good.len(), &good[512..]), (blank.len(), &blank[512..]));
+    // Each byte of the sector counts.
+    for at in [0, 8, 30, 60, 104, 105, 511] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        fs::write(&path, &bad).unwrap();
+        assert!(file.open(&mut key).is_err(), "byte {at}");
+        assert!(matches!(file.init(&mut key, &seed(9), &[3; 24]), Err(SealError::Exists(_))), "byte {at}");
+        assert_eq!(fs::read(&path).unwrap(), bad);
+    }
+    assert!(!SealedIdentity::new(&dir.path().join("key-1")).in_place().unwrap_or(false));
 }
 
 #[test]

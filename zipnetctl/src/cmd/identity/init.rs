@@ -7,18 +7,7 @@ use zipnet_tdx::seal::{SealError, SealedIdentity};
 use super::{Settings, drawn, made};
 use crate::{cmd::Context, failure::Failure};
 
-/// Make a sealed identity where there is none.
-///
-/// With --insecure-key-file the key file is made, too, if there is none. With --key-broker this has to run in a guest that the
-/// broker admits, and waits for the broker, some minutes at most.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(flatten)]
-    sealed: Settings,
-}
-
-pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
-    let args = &args.sealed;
+pub(super) fn run(args: &Settings, context: &mut Context) -> Result<(), Failure> {
     let keeper = args.keeper()?;
     let file = SealedIdentity::new(&args.sealed_identity);
     // Before a key is made for nothing.
@@ -28,5 +17,5 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let mut provider = keeper.new_provider(UnwrapErr(SysRng)).map_err(SealError::from)?;
     let (seed, nonce) = drawn();
     let header = file.init(&mut *provider, &seed, &nonce)?;
-    made(args, &keeper, &header, context)
+    made(args, &mut *provider, &header, context)
 }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use zipnet_dcnet::ids::DeploymentId;
 use zipnet_tdx::quote::helper::SOCKET;
 use zipnet_tdx::seal::broker::{BrokerAddress, LEASE_SECS};
-use zipnet_tdx::seal::{Header, Keeper};
+use zipnet_tdx::seal::{Header, Keeper, KekProvider, Provider};
 
 use super::Context;
 use crate::{failure::Failure, out};
@@ -22,13 +22,21 @@ use crate::{failure::Failure, out};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     Show(show::Args),
-    Init(init::Args),
-    Rotate(rotate::Args),
+    /// Make a sealed identity where there is none.
+    ///
+    /// With --insecure-key-file the key file is made, too, if there is none. With --key-broker this has to run in a guest that the
+    /// broker admits, and waits for the broker, some minutes at most.
+    Init(Settings),
+    /// Replace a sealed identity by a new one, for good.
+    ///
+    /// The old one has to open. A zipnetd that runs goes on with it until its restart. A key broker gives the key to one copy at
+    /// a time: stop zipnetd first.
+    Rotate(Settings),
 }
 
 /// The file, and the one keeper of its key.
 #[derive(Debug, clap::Args)]
-struct Settings {
+pub(crate) struct Settings {
     /// The file with the sealed identity.
     #[arg(long, value_name = "PATH", env = "ZIPNET_SEALED_IDENTITY", hide_env_values = true)]
     sealed_identity: PathBuf,
@@ -118,23 +126,27 @@ fn drawn() -> (Zeroizing<[u8; 32]>, [u8; 24]) {
     (seed, nonce)
 }
 
-/// Tells what was made, and what its keeper makes of it.
-fn made(args: &Settings, keeper: &Keeper, header: &Header, context: &mut Context) -> Result<(), Failure> {
+/// Tells what was made, and gives the lease on its key back, if there is one: the next copy is zipnetd.
+fn made(
+    args: &Settings,
+    provider: &mut dyn KekProvider,
+    header: &Header,
+    context: &mut Context,
+) -> Result<(), Failure> {
     let file = File::of(&args.sealed_identity, header);
     if context.out.json() {
         context.out.object(&file)?;
     } else {
         context.out.table(&file.rows())?;
     }
-    match keeper {
-        Keeper::Broker { .. } => {
+    match (provider.provider(), provider.give_back(header)) {
+        (Provider::KeyFile, _) => out::note("warning: a key file protects from nobody who has the disk"),
+        (Provider::Broker, Ok(())) => {}
+        (Provider::Broker, Err(error)) => {
             let minutes = LEASE_SECS / 60;
             out::note(&format!(
-                "the broker counts this as a copy: a zipnetd gets the key {minutes} minutes from now"
+                "the broker counts this as a copy: a zipnetd gets the key {minutes} minutes from now ({error})"
             ));
-        }
-        Keeper::KeyFile(_) => {
-            out::note("warning: a key file protects from nobody who has the disk");
         }
     }
     Ok(())

@@ -7,18 +7,7 @@ use zipnet_tdx::seal::{SealError, SealedIdentity};
 use super::{Settings, drawn, made};
 use crate::{cmd::Context, failure::Failure, out};
 
-/// Replace a sealed identity by a new one, for good.
-///
-/// The old one has to open. A zipnetd that runs goes on with it until its restart. A key broker gives the key to one copy at a
-/// time: stop zipnetd first, and wait until its lease is over.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(flatten)]
-    sealed: Settings,
-}
-
-pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
-    let args = &args.sealed;
+pub(super) fn run(args: &Settings, context: &mut Context) -> Result<(), Failure> {
     let keeper = args.keeper()?;
     let file = SealedIdentity::new(&args.sealed_identity);
     // What can be said without a key is said first.
@@ -26,7 +15,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let mut provider = keeper.provider(UnwrapErr(SysRng)).map_err(SealError::from)?;
     let (seed, nonce) = drawn();
     let header = file.rotate(&mut *provider, &seed, &nonce)?;
-    made(args, &keeper, &header, context)?;
+    made(args, &mut *provider, &header, context)?;
     out::note("a zipnetd that runs goes on with the old identity until its restart");
     Ok(())
 }
