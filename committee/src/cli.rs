@@ -13,6 +13,8 @@ use zipnet_dcnet::descriptor::{self, Descriptor};
 use zipnet_dcnet::ids::PeerId;
 use zipnet_role::{Because, Command, Ended, Exit, Failure, RoleArgs, STOP, Start};
 use zipnet_store::SledStore;
+use zipnet_tdx::quote::QuoteSource;
+use zipnet_tdx::quote::helper::{self, Helper};
 
 use crate::core::{Admission, Open};
 use crate::metrics;
@@ -35,6 +37,9 @@ struct Cli {
     /// For the same: what Intel says about the platforms of clients, JSON. Read again at SIGHUP.
     #[arg(long, env = "ZIPNET_TDX_COLLATERAL", value_name = "FILE")]
     tdx_collateral: Option<PathBuf>,
+    /// For a deployment with `admission = mutual`: where the helper listens that makes this server's own quote.
+    #[arg(long, env = "ZIPNET_QUOTE_SOCKET", value_name = "PATH", default_value = helper::SOCKET)]
+    quote_socket: PathBuf,
 }
 
 /// The definition of the command line, for the manual page and the reference.
@@ -44,9 +49,10 @@ pub fn command() -> clap::Command {
 
 /// Does what the arguments say. Here and not in the binary, so that what it runs is compiled once with this crate.
 pub fn main() -> ExitCode {
-    let Cli { command, role, aggregators, tdx_policy, tdx_collateral } = Cli::parse();
+    let Cli { command, role, aggregators, tdx_policy, tdx_collateral, quote_socket } = Cli::parse();
     let tdx = (tdx_policy, tdx_collateral);
-    zipnet_role::start("zipnet-server", role, command.as_ref(), |start| run(start, aggregators, tdx))
+    let quotes = Arc::new(Helper::new(&quote_socket));
+    zipnet_role::start("zipnet-server", role, command.as_ref(), |start| run(start, aggregators, tdx, quotes))
 }
 
 /// Admission as the deployment says; for quotes by these files, policy and collateral, which are read again at each
@@ -68,14 +74,14 @@ fn admission(
         (descriptor::Admission::Open, _) => bail!(
             "--tdx-policy and --tdx-collateral are set, but this deployment admits anybody (admission = open)"
         ),
-        (descriptor::Admission::Tdx, (Some(policy), Some(collateral))) => {
+        (_, (Some(policy), Some(collateral))) => {
             let files = Files { policy, collateral };
             let (attested, until) = Attested::load(descriptor.id(), &files)?;
             let attested = Arc::new(attested);
             tokio::spawn(keep_up(attested.clone(), files, until, hangup));
             Ok(attested)
         }
-        (descriptor::Admission::Tdx, _) => bail!(
+        (_, _) => bail!(
             "this deployment admits by TDX quote: --tdx-policy FILE and --tdx-collateral FILE (or ZIPNET_TDX_POLICY and \
              ZIPNET_TDX_COLLATERAL) are needed; see docs/tdx/operators.md"
         ),
@@ -86,6 +92,7 @@ async fn run(
     start: Start,
     aggregators: Vec<PeerId>,
     tdx: (Option<PathBuf>, Option<PathBuf>),
+    quotes: Arc<dyn QuoteSource>,
 ) -> Result<Ended, Failure> {
     let Start { identity, setup, mut life } = start;
     if aggregators.is_empty() {
@@ -105,6 +112,7 @@ async fn run(
         node: setup.node,
         aggregators,
         admission,
+        quotes,
     })
     .await
     .map_err(|error| Failure::new(error.exit(), error))?;

@@ -16,7 +16,7 @@ pub const MAX_SERVERS: usize = 32;
 /// Longest instance name, in bytes.
 pub const MAX_INSTANCE_BYTES: usize = 128;
 
-/// How clients are admitted.
+/// How clients are admitted, and whether servers show what they run, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Admission {
@@ -24,6 +24,8 @@ pub enum Admission {
     Open,
     /// Whoever shows a TDX quote that the server's policy admits.
     Tdx,
+    /// The same; and a client registers only with servers that show a TDX quote which its own policy admits.
+    Mutual,
 }
 
 impl Admission {
@@ -32,7 +34,18 @@ impl Admission {
         match self {
             Self::Open => "open",
             Self::Tdx => "tdx",
+            Self::Mutual => "mutual",
         }
+    }
+
+    /// Whether clients show quotes.
+    pub fn asks_clients(self) -> bool {
+        self != Self::Open
+    }
+
+    /// Whether servers show quotes.
+    pub fn asks_servers(self) -> bool {
+        self == Self::Mutual
     }
 }
 

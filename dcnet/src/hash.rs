@@ -57,6 +57,8 @@ impl Use {
     pub const SLOT_TAG: Self = Self("zn1 slot tag");
     /// Report data of a client's quote.
     pub const QUOTE_CLIENT: Self = Self("zn1 quote client");
+    /// Report data of a server's quote.
+    pub const QUOTE_SERVER: Self = Self("zn1 quote server");
     /// Report data of a quote for a key broker.
     pub const QUOTE_KEY: Self = Self("zn1 quote key");
     /// Name of a key-encryption key in a file.

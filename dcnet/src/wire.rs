@@ -75,6 +75,15 @@ pub enum RegisterReply {
     Answer(Box<Signed<Answer>>),
 }
 
+/// A server's answer to a call of frame kind `Quote`, whose body is empty: what it runs, where servers show that.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct QuoteReply {
+    /// The server.
+    pub server: Bundle,
+    /// A quote over that and over its boot nonce, at most [`MAX_EVIDENCE_BYTES`](crate::register::MAX_EVIDENCE_BYTES).
+    pub quote: Vec<u8>,
+}
+
 /// Client, aggregator or reader to server: frame kind `Events`, answered by a stream of [`Event`]s. The stream starts
 /// with the last final record and the open round, if there are.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -123,6 +123,7 @@ async fn start() -> (Channel, (Client, Control, tempfile::TempDir)) {
         uid,
         public: true,
         quotes: Arc::new(NoTee),
+        judge: None,
     };
     let client = Client::start(config).await.unwrap();
     let path = dir.path().join("c.sock");

@@ -74,6 +74,7 @@ pub(crate) fn server_seeds() -> Vec<Vec<u8>> {
     let mut out = vec![
         seed(0, Kind::Register, encode(&RegisterCall::Boot([0; 32]))),
         seed(0, Kind::Register, encode(&RegisterCall::Register(Box::new(request)))),
+        seed(0, Kind::Quote, Vec::new()),
         seed(0, Kind::Roster, encode(&RosterCall { digest: [0; 32] })),
         seed(1, Kind::Records, encode(&RecordsCall { from: 1, limit: 10 })),
         seed(0, Kind::Events, encode(&EventsCall { roster: [0; 32] })),

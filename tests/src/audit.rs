@@ -12,7 +12,7 @@ use crate::{Fleet, Load, Message, Outcome, bin, until};
 const WITHIN: Duration = Duration::from_mins(4);
 
 /// A server's broadcast log: how each round ended, by round.
-type Chain = BTreeMap<u64, Value>;
+pub(crate) type Chain = BTreeMap<u64, Value>;
 
 impl Fleet {
     /// What a server serves, fetched and checked by somebody on the first daemon's host.
@@ -54,6 +54,23 @@ impl Fleet {
         })
     }
 
+    /// Keeps what is served now, for an audit after the servers have dropped it.
+    ///
+    /// # Panics
+    /// At a round that ended otherwise before.
+    pub fn remember(&self) {
+        let chain = self.one_chain();
+        let mut all = self.remembered.lock().expect("nobody panicked with it");
+        for (round, item) in chain {
+            let digest = item["digest"].clone();
+            let before = all.insert(round, item);
+            assert!(
+                before.is_none_or(|item| item["digest"] == digest),
+                "round {round} ended otherwise before"
+            );
+        }
+    }
+
     /// Waits until all messages of the load have ended, and compares that with what is published: everywhere the same,
     /// nothing twice, nothing lost but what was said to be.
     ///
@@ -62,7 +79,8 @@ impl Fleet {
     pub fn audit(&self, load: &Load) -> Outcome {
         load.rest();
         let (outcome, told) = until(WITHIN, "all messages to end", || load.ended());
-        let chain = self.one_chain();
+        self.remember();
+        let chain = self.remembered.lock().expect("nobody panicked with it");
         let mut count = BTreeMap::<&str, usize>::new();
         for item in chain.values() {
             let texts = item["messages"].as_array().into_iter().flatten();

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::audit::Chain;
 use crate::hosts::{Host, Hosts};
 use crate::{Daemon, Node, bin, until};
 
@@ -58,6 +60,8 @@ pub struct Fleet {
     instance: String,
     descriptor: PathBuf,
     id: String,
+    /// The log of before, which the servers may have dropped since.
+    pub(crate) remembered: Mutex<Chain>,
     /// What is between them, and what they keep. Last, so that it outlives the processes.
     pub hosts: Hosts,
 }
@@ -85,6 +89,7 @@ impl Fleet {
             instance: config.instance.to_owned(),
             descriptor: PathBuf::new(),
             id: String::new(),
+            remembered: Mutex::default(),
             hosts,
         };
         this.servers =

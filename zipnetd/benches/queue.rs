@@ -71,6 +71,7 @@ async fn client(dir: &Path) -> Client {
         uid: nix::unistd::geteuid().as_raw(),
         public: false,
         quotes: Arc::new(NoTee),
+        judge: None,
     };
     Client::start(config).await.unwrap()
 }

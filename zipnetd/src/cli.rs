@@ -86,6 +86,15 @@ pub struct Cli {
     #[arg(long, value_name = "PATH")]
     pub quote_socket: Option<PathBuf>,
 
+    /// For a deployment with `admission = mutual`: the releases of its servers that are admitted, TOML
+    /// [ZIPNET_SERVER_POLICY]
+    #[arg(long, value_name = "FILE", conflicts_with = "dev")]
+    pub server_policy: Option<PathBuf>,
+
+    /// For the same: what Intel says about the servers' platforms, JSON [ZIPNET_SERVER_COLLATERAL]
+    #[arg(long, value_name = "FILE", conflicts_with = "dev")]
+    pub server_collateral: Option<PathBuf>,
+
     /// What to log, as `info` or `zipnetd=debug,info` [RUST_LOG; default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -128,6 +137,8 @@ impl Cli {
             "insecure_key_file" => path(&self.insecure_key_file),
             "init_identity" => self.init_identity.then(|| "true".to_owned()),
             "quote_socket" => path(&self.quote_socket),
+            "server_policy" => path(&self.server_policy),
+            "server_collateral" => path(&self.server_collateral),
             "log" => self.log.clone(),
             _ => None,
         }

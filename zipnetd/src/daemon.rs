@@ -22,7 +22,7 @@ use zipnet_dcnet::identity::Identity;
 use zipnet_store::{MemStore, Store};
 use zipnet_tdx::quote::helper::Helper;
 
-use crate::client::{Checked, Client, ClientConfig, Handle, check};
+use crate::client::{Checked, Client, ClientConfig, Handle, Judge, check};
 use crate::config::{Config, Network, Real, StateDir};
 use crate::control::{Control, Ending, Limits, Listening, Operator, probe};
 use crate::failure::{Failure, SIGNALLED};
@@ -153,6 +153,7 @@ pub(crate) fn client_config(
         uid,
         public: true,
         quotes: Arc::new(Helper::new(&config.quote_socket)),
+        judge: config.servers.clone().map(|files| Arc::new(files) as Arc<dyn Judge>),
     }
 }
 

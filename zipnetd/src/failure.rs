@@ -149,6 +149,7 @@ fn of_identity(error: &IdentityError) -> Option<&'static str> {
 fn of_client(error: &ClientError) -> Exit {
     match error {
         ClientError::MessageTooLong { .. } => Exit::MessageTooLong,
+        ClientError::NoJudge => Exit::Usage,
         ClientError::ConnectTimeout(_) | ClientError::NoServer { .. } => Exit::ConnectTimeout,
         ClientError::OtherDeployment(_) | ClientError::Memory(MemoryError::OtherDeployment { .. }) => {
             Exit::Deployment

@@ -11,6 +11,7 @@ use zipnet_network::NodeConfig;
 use zipnet_network::links::{Kind, Refusal, Remote, Role, Service as _};
 use zipnet_network::universe::Relay;
 use zipnet_store::Store;
+use zipnet_tdx::quote::NoTee;
 
 use super::service::Service;
 use super::{Server, ServerConfig, StartError};
@@ -65,6 +66,7 @@ impl Door {
             node,
             aggregators: Vec::new(),
             admission: Arc::new(Open),
+            quotes: Arc::new(NoTee),
         };
         let server = Server::start(config).await?;
         while server.shared.applied().state.server(&me).is_none_or(|s| s.boot.is_none()) {

@@ -17,6 +17,7 @@ mod leave;
 mod lies;
 mod machine;
 mod pulse;
+mod quoted;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod sample;
@@ -43,6 +44,7 @@ use zipnet_network::universe::Bootstrap;
 use zipnet_network::{Node, NodeConfig, NodeError};
 use zipnet_role::Exit;
 use zipnet_store::{Batch, Store, StoreError};
+use zipnet_tdx::quote::QuoteSource;
 
 use crate::core::{Admission, Core, Marks};
 use crate::raft::{Log, LogConfig, UnderWay};
@@ -53,6 +55,7 @@ use directory::Directory;
 use events::Hub;
 pub use leave::LEAVE;
 pub use pulse::Pulse;
+use quoted::Quotes;
 
 /// Rounds that admission hears of at the start: more than a quote may be old.
 const LOOK_BACK: u32 = 128;
@@ -74,6 +77,8 @@ pub struct ServerConfig {
     pub aggregators: Vec<PeerId>,
     /// Whom it vouches for.
     pub admission: Arc<dyn Admission>,
+    /// Where its own quotes come from, for deployments whose servers show them.
+    pub quotes: Arc<dyn QuoteSource>,
 }
 
 /// A server that does not start.
@@ -179,6 +184,7 @@ pub(crate) struct Shared {
     pub(crate) archive: Archive,
     pub(crate) hub: Hub,
     pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) quotes: Quotes,
     /// Something happened that the core should look at.
     pub(crate) wake: Notify,
     /// How often the actor's loop went round.
@@ -245,12 +251,12 @@ impl Server {
     /// # Errors
     /// [`StartError`] says what is in the way.
     pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
-        let ServerConfig { identity, descriptor, store, node, mut aggregators, admission } = config;
+        let ServerConfig { identity, descriptor, store, node, mut aggregators, admission, quotes } = config;
         let me = identity.peer_id();
         if descriptor.servers.binary_search(&me).is_err() {
             return Err(StartError::NotInDescriptor(me));
         }
-        if admission.kind() != descriptor.admission {
+        if admission.kind().asks_clients() != descriptor.admission.asks_clients() {
             let (wanted, found) = (descriptor.admission.name(), admission.kind().name());
             return Err(StartError::Admission { wanted, found });
         }
@@ -297,6 +303,7 @@ impl Server {
             archive: Archive::open(store.clone(), descriptor.params.retain)?,
             hub: Hub::new(),
             admission,
+            quotes: Quotes::new(quotes),
             wake: Notify::new(),
             turns: AtomicU64::new(0),
             started: Instant::now(),
@@ -310,6 +317,9 @@ impl Server {
         crate::metrics::begin();
         let (actors, actors_store) = (shared.clone(), store.clone());
         let actor = actor::Actor { shared: actors, store: actors_store, changes, fresh, fail, led: None };
+        if descriptor.admission.asks_servers() {
+            tokio::spawn(quoted::first(shared.clone()));
+        }
         let tasks = vec![
             tokio::spawn(actor.run(stop.clone())),
             tokio::spawn(pulse::show(shared.clone(), stop.clone())),

@@ -6,13 +6,16 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
-use zipnet_dcnet::register::RegisterError;
-use zipnet_dcnet::signed::encode;
-use zipnet_dcnet::wire::{EventsCall, RecordsCall, RegisterCall, RegisterReply, RosterCall, refusal};
+use zipnet_dcnet::ids::Session;
+use zipnet_dcnet::register::{RegisterError, Request};
+use zipnet_dcnet::signed::{Signed, encode};
+use zipnet_dcnet::wire::{
+    EventsCall, QuoteReply, RecordsCall, RegisterCall, RegisterReply, RosterCall, refusal,
+};
 use zipnet_network::Presence;
 use zipnet_network::links::{FrameSink, Kind, Refusal, Remote};
 
-use super::Shared;
+use super::{Shared, quoted};
 use crate::core::RegisterRefused;
 use crate::entry::Entry;
 use crate::raft::{ProposeError, RaftKind};
@@ -30,29 +33,34 @@ fn later(text: impl std::fmt::Display) -> Refusal {
 }
 
 impl Service {
-    fn register(&self, from: &Remote, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    fn boot(&self, from: &Remote, session: &Session) -> Vec<u8> {
         let shared = &*self.0;
-        let mut core = shared.core();
-        let reply = match Refusal::decode::<RegisterCall>(body)? {
-            RegisterCall::Boot(session) => {
-                let known = core.shares(&shared.applied().state, &from.bundle.client_id(), &session);
-                RegisterReply::Boot(core.boot(), core.bundle(), known)
-            }
-            RegisterCall::Register(request) => {
-                if request.trusted().client != from.bundle {
-                    return Err(Refusal::new(refusal::FORBIDDEN, "a client registers only itself"));
-                }
-                let now = shared.now();
-                let applied = shared.applied();
-                let answer = core
-                    .register(now, &applied.state, &*shared.admission, &request)
-                    .map_err(|e| refused(&e))?;
-                RegisterReply::Answer(Box::new(answer))
-            }
+        let core = shared.core();
+        let known = core.shares(&shared.applied().state, &from.bundle.client_id(), session);
+        encode(&RegisterReply::Boot(core.boot(), core.bundle(), known))
+    }
+
+    fn register(&self, from: &Remote, request: &Signed<Request>) -> Result<Vec<u8>, Refusal> {
+        if request.trusted().client != from.bundle {
+            return Err(Refusal::new(refusal::FORBIDDEN, "a client registers only itself"));
+        }
+        let shared = &*self.0;
+        let now = shared.now();
+        let answer = {
+            let mut core = shared.core();
+            let applied = shared.applied();
+            core.register(now, &applied.state, &*shared.admission, request).map_err(|e| refused(&e))?
         };
-        drop(core);
         shared.wake.notify_one();
-        Ok(encode(&reply))
+        Ok(encode(&RegisterReply::Answer(Box::new(answer))))
+    }
+
+    async fn quote(&self) -> Result<Vec<u8>, Refusal> {
+        if !self.0.descriptor.admission.asks_servers() {
+            return Err(Refusal::new(refusal::FORBIDDEN, "the servers of this deployment show no quotes"));
+        }
+        let (server, quote) = quoted::of(&self.0).await.map_err(later)?;
+        Ok(encode(&QuoteReply { server, quote }))
     }
 
     async fn propose(&self, body: Vec<u8>) -> Result<Vec<u8>, Refusal> {
@@ -109,7 +117,11 @@ impl Service {
         match kind {
             Kind::Propose => self.propose(body).await,
             Kind::Status => self.presence(&from, Refusal::decode(&body)?).await,
-            Kind::Register => self.register(&from, &body),
+            Kind::Register => match Refusal::decode::<RegisterCall>(&body)? {
+                RegisterCall::Boot(session) => Ok(self.boot(&from, &session)),
+                RegisterCall::Register(request) => self.register(&from, &request),
+            },
+            Kind::Quote => self.quote().await,
             Kind::Roster => {
                 let call = Refusal::decode::<RosterCall>(&body)?;
                 let unknown = || Refusal::new(refusal::UNKNOWN, "this roster is not one of the last");

@@ -7,6 +7,7 @@ use zipnet_store::MemStore;
 
 use super::*;
 use crate::core::Open;
+use zipnet_tdx::quote::NoTee;
 
 /// A committee of one, whose log commits what it writes without anybody else, on a relay that is not there.
 pub(super) fn config(store: Arc<MemStore>) -> ServerConfig {
@@ -22,7 +23,8 @@ pub(super) fn config(store: Arc<MemStore>) -> ServerConfig {
         relay: "http://127.0.0.1:1".parse::<Relay>().unwrap(),
     };
     let admission = Arc::new(Open);
-    ServerConfig { identity, descriptor, store, node, aggregators: Vec::new(), admission }
+    let quotes = Arc::new(NoTee);
+    ServerConfig { identity, descriptor, store, node, aggregators: Vec::new(), admission, quotes }
 }
 
 async fn server(store: Arc<MemStore>) -> Server {

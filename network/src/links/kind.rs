@@ -42,11 +42,13 @@ pub enum Kind {
     Propose = 11,
     /// What a node says about itself.
     Status = 12,
+    /// A server's TDX quote.
+    Quote = 13,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Register,
         Self::Events,
         Self::Roster,
@@ -59,12 +61,13 @@ impl Kind {
         Self::RaftSnapshot,
         Self::Propose,
         Self::Status,
+        Self::Quote,
     ];
 
     /// The longest request in bytes.
     pub const fn max_request(self) -> usize {
         match self {
-            Self::Events | Self::Roster | Self::Records | Self::Policy | Self::Status => 256,
+            Self::Events | Self::Roster | Self::Records | Self::Policy | Self::Status | Self::Quote => 256,
             Self::RaftVote => 4 * KIB,
             Self::Register | Self::Aggregate => 64 * KIB,
             Self::Envelope | Self::Propose => MIB,
@@ -79,7 +82,7 @@ impl Kind {
             Self::Envelope | Self::Propose => KIB,
             Self::RaftVote | Self::RaftSnapshot => 4 * KIB,
             Self::Register => 8 * KIB,
-            Self::Policy | Self::RaftAppend | Self::Status => 64 * KIB,
+            Self::Policy | Self::RaftAppend | Self::Status | Self::Quote => 64 * KIB,
             Self::Aggregate => 2 * MIB,
             Self::Events | Self::Records => 8 * MIB,
             Self::Roster => 32 * MIB,
@@ -121,7 +124,7 @@ mod tests {
             assert!(u32::try_from(kind.max_request().max(kind.max_answer())).is_ok());
         }
         assert_eq!(Kind::from_byte(0), None);
-        assert_eq!(Kind::from_byte(13), None);
+        assert_eq!(Kind::from_byte(14), None);
     }
 
     #[test]

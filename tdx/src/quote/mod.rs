@@ -11,6 +11,6 @@ mod tsm;
 pub use contents::{Contents, ParseError, Quote};
 pub use digest::{Digest, DigestError};
 pub use evidence::{Evidence, EvidenceError, MAX_QUOTE_BYTES};
-pub use report_data::{KeyRelease, ReportData, Subject};
+pub use report_data::{KeyRelease, ReportData, ServerKeys, Subject};
 pub use source::{NoTee, QuoteSource, Recorded, SourceError};
 pub use tsm::{Attributes, ConfigFs, PATH, Tsm};

@@ -13,6 +13,8 @@ pub enum ReportData {
     Client(Subject, RecordDigest),
     /// For a key broker.
     Key(KeyRelease),
+    /// For a client: the quote is about this server.
+    Server(ServerKeys),
 }
 
 impl ReportData {
@@ -25,6 +27,9 @@ impl ReportData {
             }
             Self::Key(KeyRelease { broker, nonce, request }) => {
                 hash64(Use::QUOTE_KEY, &[broker, nonce, request], &mut out);
+            }
+            Self::Server(ServerKeys { deployment, bundle, boot }) => {
+                hash64(Use::QUOTE_SERVER, &[&deployment.0, bundle, boot], &mut out);
             }
         }
         out
@@ -40,6 +45,17 @@ pub struct Subject {
     pub client: ClientId,
     /// Which run of it.
     pub session: Session,
+}
+
+/// Whom a server's quote is for: it says that the secrets behind this bundle are in the measured guest, in this run of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ServerKeys {
+    /// Where.
+    pub deployment: DeploymentId,
+    /// The hash of the server's bundle, as a client's id is one.
+    pub bundle: [u8; 32],
+    /// Its boot nonce, which a registration signs: no quote of another run passes.
+    pub boot: [u8; 32],
 }
 
 /// What a guest asks of a key broker, in a quote.
@@ -59,6 +75,8 @@ mod tests {
 
     const SUBJECT: Subject =
         Subject { deployment: DeploymentId([1; 32]), client: ClientId([2; 32]), session: [3; 32] };
+    const SERVER: ServerKeys =
+        ServerKeys { deployment: DeploymentId([1; 32]), bundle: [2; 32], boot: [3; 32] };
     const KEY: KeyRelease = KeyRelease { broker: [1; 32], nonce: [2; 32], request: [3; 32] };
 
     #[test]
@@ -70,8 +88,17 @@ mod tests {
             ReportData::Client(Subject { session: [9; 32], ..SUBJECT }, [4; 32]),
             ReportData::Client(SUBJECT, [9; 32]),
             ReportData::Key(KEY),
+            ReportData::Server(SERVER),
         ];
         assert!(others.iter().all(|other| other.bytes() != data));
+        let data = ReportData::Server(SERVER).bytes();
+        let others = [
+            ServerKeys { deployment: DeploymentId([9; 32]), ..SERVER },
+            ServerKeys { bundle: [9; 32], ..SERVER },
+            ServerKeys { boot: [9; 32], ..SERVER },
+        ];
+        assert!(others.iter().all(|other| ReportData::Server(*other).bytes() != data));
+        assert!(ReportData::Key(KEY).bytes() != data);
         let data = ReportData::Key(KEY).bytes();
         let others = [
             KeyRelease { broker: [9; 32], ..KEY },
@@ -91,6 +118,10 @@ mod tests {
         assert_eq!(
             hex::encode(ReportData::Key(KEY).bytes()),
             "3ee399233d7652bb2e3639d47efa4a448d0a4d1d165e02ea2360f7abb1d1b7c150af4b78439084f86ffcea5e305a6a39b106527c1df40c919fdcf39b44f9abfb"
+        );
+        assert_eq!(
+            hex::encode(ReportData::Server(SERVER).bytes()),
+            "1b6a73c163f8f7502223f7d4897a699172f0ee21fbb8947d2e888d0c619314e10552b8bd246e70017e9ab90123348b7573c22849d7f7ab364550b6d603a0bed8"
         );
     }
 }

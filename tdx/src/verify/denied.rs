@@ -97,7 +97,10 @@ pub enum Denied {
         release: String,
     },
     /// A quote about something else.
-    #[error("the quote is not about this client, session and deployment after the record that it names")]
+    #[error(
+        "the quote is about something else: not this deployment, or not this client in this session after the record that it names, or \
+         not this server in this run"
+    )]
     ReportData,
     /// A quote from another time.
     #[error(

@@ -4,7 +4,7 @@ use super::denied::Denied;
 use super::policy::Policy;
 use super::recent::Recent;
 use super::verifier::{Authenticate, Verifier};
-use crate::quote::{Evidence, Quote, ReportData, Subject};
+use crate::quote::{Evidence, Quote, ReportData, ServerKeys, Subject};
 
 /// A client that was admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,23 @@ impl<V: Authenticate> Gate<V> {
         let share = u64::from(u16::from_le_bytes([subject.session[0], subject.session[1]]));
         let earlier = (span / 4 * share) >> 16;
         Ok(Admitted { release: release.name.clone(), until: now.saturating_add(span - earlier) })
+    }
+
+    /// Whether this quote is of an admitted release and about this server, now (in seconds since 1970); the client's side of
+    /// it. The release.
+    ///
+    /// # Errors
+    /// [`Denied`] says why not.
+    pub fn vet(&self, quote: &[u8], keys: &ServerKeys, now: u64) -> Result<String, Denied> {
+        let expected = ReportData::Server(*keys).bytes();
+        if Quote::parse(quote)?.contents().report_data != expected {
+            return Err(Denied::ReportData);
+        }
+        let genuine = self.verifier.authenticate(quote, now)?;
+        if genuine.contents.report_data != expected {
+            return Err(Denied::ReportData);
+        }
+        Ok(self.policy.appraise(&genuine)?.name.clone())
     }
 
     /// Whether a client that was admitted may stay: its release may have been withdrawn or dropped since (by a gate with

@@ -20,10 +20,13 @@ use zipnet_dcnet::identity::Identity;
 use zipnet_dcnet::params::Params;
 use zipnet_network::NodeConfig;
 use zipnet_network::universe::{Bootstrap, EmbeddedRelay};
+use zipnet_proto::v1::StatusResponse;
 use zipnet_store::MemStore;
-use zipnet_tdx::quote::{Quote, QuoteSource, ReportData, SourceError, helper};
+use zipnet_tdx::quote::{Quote, QuoteSource, ReportData, ServerKeys, SourceError, helper};
 use zipnet_tdx::verify::{Authenticate, Denied, Gate, Genuine, Policy, Release, TcbStatus};
 use zipnet_tests::{Daemon, until};
+use zipnetd::client::{Client, ClientConfig, Judge};
+use zipnetd::control::backend::{Backend as _, Caller};
 
 const SERVERS: usize = 3;
 const INSTANCE: &str = "attested.test";
@@ -96,13 +99,18 @@ struct Committee {
 
 impl Committee {
     fn start(releases: &[u8]) -> Self {
+        Self::of(Admission::Tdx, releases)
+    }
+
+    /// Its servers run on platform 1, and show it if they are asked.
+    fn of(admission: Admission, releases: &[u8]) -> Self {
         let runtime = Runtime::new().unwrap();
         let identity = |n: u8| Arc::new(Identity::from_seed(Zeroizing::new([n; 32])));
         let identities: Vec<_> = (1..=SERVERS as u8).map(identity).collect();
         let folder = identity(100);
         let peers = identities.iter().map(|identity| identity.peer_id()).collect();
         let open = Descriptor::new(INSTANCE, Params::dev(SERVERS as u32), peers).unwrap();
-        let descriptor = Descriptor { admission: Admission::Tdx, ..open };
+        let descriptor = Descriptor { admission, ..open };
         let relay = runtime.block_on(EmbeddedRelay::start(LOOPBACK)).unwrap();
         let node = |bootstrap: Vec<Bootstrap>| NodeConfig {
             listen: LOOPBACK,
@@ -123,6 +131,7 @@ impl Committee {
                 node: node(known.clone()),
                 aggregators: vec![folder.peer_id()],
                 admission,
+                quotes: Arc::new(Platform(1)),
             };
             servers.push(runtime.block_on(Server::start(config)).unwrap());
             let first = || servers[0].bootstrap().ok_or("it did not enter the universe");
@@ -229,5 +238,86 @@ fn who_shows_a_quote_of_an_admitted_release_takes_part_until_that_is_withdrawn()
         assert!(daemon.process().stop().success());
     }
     assert!(fs::exists(&nowhere).unwrap());
+    committee.stop();
+}
+
+/// By a policy of the client's own; every signature is good.
+struct Judges(Gate<Believes>);
+
+impl Judge for Judges {
+    fn judge(&self, quote: &[u8], keys: &ServerKeys) -> Result<String, String> {
+        self.0.vet(quote, keys, 0).map_err(|denied| denied.to_string())
+    }
+}
+
+impl Committee {
+    /// A client in this process that admits servers of these releases.
+    fn client(&self, n: u8, releases: &[u8]) -> Client {
+        let config = ClientConfig {
+            identity: Arc::new(Identity::from_seed(Zeroizing::new([n; 32]))),
+            sealed: None,
+            instance: self.pinned.parse().unwrap(),
+            universe: INSTANCE.to_owned(),
+            bootstrap: vec![self.bootstrap],
+            relay: self.relay.relay(),
+            listen: Some(LOOPBACK),
+            store: Arc::new(MemStore::new()),
+            state_dir: "memory".into(),
+            standing: None,
+            cadence: 1,
+            uid: 0,
+            public: false,
+            quotes: Arc::new(Platform(1)),
+            judge: Some(Arc::new(Judges(gate(releases, None)))),
+        };
+        self.runtime.block_on(Client::start(config)).unwrap()
+    }
+
+    fn status(&self, client: &Client) -> StatusResponse {
+        self.runtime.block_on(client.handle().status(Caller { uid: 0, sees_all: true })).unwrap()
+    }
+}
+
+#[test]
+fn a_client_registers_only_with_servers_whose_release_it_admits() {
+    let committee = Committee::of(Admission::Mutual, &[1]);
+    let clients: Vec<Client> = (50..54).map(|n| committee.client(n, &[1])).collect();
+    let strict = committee.client(60, &[2]);
+    until(WAIT, "the clients to be registered", || {
+        for client in &clients {
+            let status = committee.status(client);
+            ensure!(status.registered, "{status:?}");
+        }
+        Ok(())
+    });
+    assert!(!committee.status(&strict).registered, "its policy has another release");
+
+    // The real daemon, which takes no signature for good: without a policy it ends, with one it refuses what the servers show.
+    let quotes = Platform(1).helper(committee.dir.path());
+    let mut daemon = committee.daemon("without", &quotes);
+    let ended = until(WAIT, "the daemon to end", || daemon.process().ended().ok_or("it runs"));
+    assert_eq!(ended.code(), Some(2), "{}", daemon.process().log());
+    assert!(daemon.process().log().contains("set ZIPNET_SERVER_POLICY"), "{}", daemon.process().log());
+    let file = |name: &str, text: &str| {
+        let path = committee.dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (m, collateral) = ("01".repeat(48), include_str!("../../../tdx/tests/data/v4.collateral.json"));
+    let release = format!("[[release]]\nname = \"1\"\nmrtd = \"{m}\"\nrtmr1 = \"{m}\"\nrtmr2 = \"{m}\"\n");
+    daemon.set("ZIPNET_SERVER_POLICY", &file("policy.toml", &release));
+    daemon.set("ZIPNET_SERVER_COLLATERAL", &file("collateral.json", collateral));
+    daemon.start();
+    until(WAIT, "it to refuse the servers", || {
+        let log = daemon.process().log();
+        ensure!(log.contains("its quote is refused"), "{log}");
+        Ok(())
+    });
+    assert!(!registered(&daemon));
+    assert!(daemon.process().stop().success());
+    for mut client in clients.into_iter().chain([strict]) {
+        client.end();
+        committee.runtime.block_on(client.ended()).unwrap();
+    }
     committee.stop();
 }

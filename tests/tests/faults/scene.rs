@@ -122,8 +122,7 @@ impl Scene {
         }
         let out = self.named(since, which, false);
         self.heals(since, &format!("kill -9 of {what}"), &format!("out after {:.1} s", out.as_secs_f64()));
-        let limit = Duration::from_secs(self.setting.deadline * 3);
-        assert!(out <= limit, "out of the header only after {out:?}");
+        self.soon_out(out);
         let since = Instant::now();
         for server in which {
             self.fleet.servers[*server].start();
@@ -131,7 +130,18 @@ impl Scene {
         which.iter().zip(ups).for_each(|(i, ups)| self.up(*i, ups + 1));
         let rounds = which.iter().map(|i| self.back(*i)).max().unwrap();
         self.heals(since, "… and back", &format!("in again after {rounds} rounds"));
-        assert!(rounds <= 12, "in again only after {rounds} rounds");
+        Self::soon_in(rounds);
+    }
+
+    /// A server that is down, or cut off, is out of the headers within two round deadlines.
+    pub(crate) fn soon_out(&self, out: Duration) {
+        let limit = Duration::from_secs(self.setting.deadline * 2);
+        assert!(out <= limit, "out of the header only after {out:?}");
+    }
+
+    /// One that is back is in again within ten rounds.
+    pub(crate) fn soon_in(rounds: u64) {
+        assert!(rounds <= 10, "in again only after {rounds} rounds");
     }
 
     /// After a fault: messages are published again; notes how long none were.

@@ -58,6 +58,8 @@ fn memory_disk_and_files_stay_flat_under_churn() {
         if round / CHURN > churned {
             churned = round / CHURN;
             churn(&mut scene, churned);
+            // Servers drop old rounds, more of them than these in a long run.
+            scene.fleet.remember();
         }
         // A sample for each two hundredth of the way, and not more than one a round.
         let next = round + (rounds / 200).max(1);

@@ -104,10 +104,12 @@ fn one_server_is_cut_off(scene: &mut Scene) {
             &format!("the {role} is cut off"),
             &format!("out after {:.1} s", out.as_secs_f64()),
         );
+        scene.soon_out(out);
         let (since, before) = (Instant::now(), scene.round());
         scene.fleet.hosts.heal();
         scene.named(since, &[which], true);
         let rounds = scene.round() - before;
+        Scene::soon_in(rounds);
         scene.heals(since, "… and it is healed", &format!("in again after {rounds} rounds"));
     }
 }
@@ -126,6 +128,7 @@ fn one_way_only(scene: &mut Scene) {
     scene.fleet.hosts.heal();
     scene.named(since, &[0, 1, 2], true);
     let rounds = scene.round() - before;
+    Scene::soon_in(rounds);
     scene.heals(since, "… and it is healed", &format!("in again after {rounds} rounds"));
 }
 

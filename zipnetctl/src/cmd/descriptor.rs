@@ -85,6 +85,8 @@ enum Admit {
     Open,
     /// Only who shows a TDX quote that the servers' policies admit.
     Tdx,
+    /// The same, and clients register only with servers that show one which the clients' policies admit.
+    Mutual,
 }
 
 #[derive(Serialize)]
@@ -111,6 +113,7 @@ fn new(args: New, context: &mut Context) -> Result<(), Failure> {
     descriptor.admission = match args.admission {
         Admit::Open => Admission::Open,
         Admit::Tdx => Admission::Tdx,
+        Admit::Mutual => Admission::Mutual,
     };
     descriptor.predecessor = args.predecessor;
     descriptor.check().map_err(invalid)?;

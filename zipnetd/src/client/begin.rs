@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::TryRng;
@@ -21,7 +22,8 @@ use super::log::Log;
 use super::memory::Memory;
 use super::peers::Peers;
 use super::runner::{Live, Runner};
-use super::{ClientConfig, ClientError, MemoryError};
+use super::vetting::Vetting;
+use super::{ClientConfig, ClientError, Judge, MemoryError};
 use crate::core::Core;
 use crate::core::config::CoreConfig;
 use crate::core::input::Input;
@@ -52,16 +54,22 @@ impl ClientConfig {
     }
 
     /// Whether the standing message fits a slot.
-    pub(super) fn fits(&self, descriptor: &Descriptor) -> Result<(), ClientError> {
+    pub(super) fn fits(&self, descriptor: &Descriptor) -> Result<Option<Arc<dyn Judge>>, ClientError> {
         let (len, max) = (self.standing.as_ref().map_or(0, Vec::len), descriptor.params.max_payload());
-        if len > max { Err(ClientError::MessageTooLong { len, max }) } else { Ok(()) }
+        if len > max {
+            return Err(ClientError::MessageTooLong { len, max });
+        }
+        if !descriptor.admission.asks_servers() {
+            return Ok(None);
+        }
+        self.judge.clone().ok_or(ClientError::NoJudge).map(Some)
     }
 }
 
 impl Runner {
     /// The deployment is known: links, core, subscription.
     pub(super) async fn begin(&mut self, descriptor: Descriptor) -> Result<(), ClientError> {
-        self.config.fits(&descriptor)?;
+        let judge = self.config.fits(&descriptor)?;
         let loaded = load(&*self.config.store, &self.memory)?;
         let links = Links::bind(LinksConfig {
             identity: self.config.identity.clone(),
@@ -106,6 +114,7 @@ impl Runner {
             feed: self.feeder.clone(),
             public: self.config.public,
             quotes: self.config.quotes.clone(),
+            vetting: judge.map(|judge| Vetting::new(judge, descriptor.id())),
             subject: Subject {
                 deployment: descriptor.id(),
                 client: self.config.identity.client_bundle().client_id(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 use zipnet_dcnet::ids::{PeerId, RecordDigest, Session};
 use zipnet_dcnet::roster::Roster;
@@ -27,6 +27,7 @@ use super::notice;
 use super::peers::Peers;
 use super::read::Source;
 use super::status;
+use super::vetting::Vetting;
 use crate::core::input::{Input, RegisterFailure, StoreFailure};
 use crate::core::output::{Answer, Op, Output, RECEIPTS, Refusal, TREE};
 
@@ -48,6 +49,8 @@ pub(super) struct Hands {
     pub public: bool,
     /// Where quotes come from.
     pub quotes: Arc<dyn QuoteSource>,
+    /// Looks at the servers' quotes, where they show them.
+    pub vetting: Option<Arc<Vetting>>,
     /// This client at this deployment; the session is the core's.
     pub subject: Subject,
     /// What is under way; dropped, and so ended, with the client.
@@ -123,16 +126,26 @@ impl Hands {
 
     fn register(&mut self, server: PeerId, call: &RegisterCall) {
         let link = self.peers.link(&server);
-        let body = encode(call);
+        let (body, vetting) = (encode(call), self.vetting.clone());
+        let boot = match call {
+            RegisterCall::Register(request) => Some(request.trusted().boot),
+            RegisterCall::Boot(_) => None,
+        };
         self.later(async move {
-            let result = match link {
-                None => Err(RegisterFailure::Unreachable),
-                Some(link) => match link.call(Kind::Register, body, REGISTER_TIMEOUT).await {
-                    Ok(reply) => borsh::from_slice::<RegisterReply>(&reply)
-                        .map_err(|error| RegisterFailure::Refused(format!("malformed answer: {error}"))),
-                    Err(error) => Err(of_link(error)),
-                },
+            let ask = async {
+                let link = link.ok_or(RegisterFailure::Unreachable)?;
+                if let (Some(vetting), Some(boot)) = (&vetting, boot) {
+                    vetting.vet(&link, boot, REGISTER_TIMEOUT).await?;
+                }
+                let reply = link.call(Kind::Register, body, REGISTER_TIMEOUT).await.map_err(of_link)?;
+                let reply = borsh::from_slice::<RegisterReply>(&reply)
+                    .map_err(|error| RegisterFailure::Refused(format!("malformed answer: {error}")))?;
+                if let (Some(vetting), RegisterReply::Answer(answer)) = (&vetting, &reply) {
+                    vetting.same(&answer.trusted().server)?;
+                }
+                Ok(reply)
             };
+            let result = timeout(REGISTER_TIMEOUT, ask).await.unwrap_or(Err(RegisterFailure::Unreachable));
             Input::Register { server, result }
         });
     }
@@ -242,7 +255,7 @@ pub(super) fn refused(refusal: &Refusal) -> Refused {
     Refused { reason, message: refusal.to_string(), retry_after }
 }
 
-fn of_link(error: LinkError) -> RegisterFailure {
+pub(super) fn of_link(error: LinkError) -> RegisterFailure {
     match error {
         LinkError::Refused(no) => match no.code {
             refusal::BOOT => RegisterFailure::Boot,

@@ -26,6 +26,7 @@ mod runner;
 mod servers;
 mod status;
 mod verify;
+mod vetting;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,6 +50,7 @@ pub use check::{Checked, check};
 pub use find::NotFound;
 pub use handle::Handle;
 pub use memory::MemoryError;
+pub use vetting::{Judge, ServerFiles};
 
 /// Inputs that wait for the core; whoever has more waits.
 const MAX_FEED: usize = 256;
@@ -85,6 +87,8 @@ pub struct ClientConfig {
     pub public: bool,
     /// Where quotes come from, for deployments that admit by TDX quote.
     pub quotes: Arc<dyn QuoteSource>,
+    /// Who judges the servers' quotes, for deployments whose servers show them.
+    pub judge: Option<Arc<dyn Judge>>,
 }
 
 /// Why a client cannot start, or ends by itself.
@@ -116,6 +120,12 @@ pub enum ClientError {
         /// Bytes that fit.
         max: usize,
     },
+    /// The servers of the deployment show TDX quotes, and nothing says which are good.
+    #[error(
+        "the servers of this deployment show TDX quotes (admission = mutual): set ZIPNET_SERVER_POLICY and \
+         ZIPNET_SERVER_COLLATERAL (or `server_policy` and `server_collateral` in the file), see docs/tdx/publishers.md"
+    )]
+    NoJudge,
     /// What the store remembers does not fit.
     #[error(transparent)]
     Memory(#[from] MemoryError),

@@ -10,7 +10,7 @@ use crate::cli::Cli;
 pub const DEFAULT_FILE: &str = "/etc/zipnet/zipnetd.toml";
 
 /// Every setting of the file; the variable of each is `ZIPNET_` and the name in capitals, that of `log` is `RUST_LOG`.
-pub const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 19] = [
     "instance",
     "universe",
     "bootstrap",
@@ -27,6 +27,8 @@ pub const KEYS: [&str; 17] = [
     "insecure_key_file",
     "init_identity",
     "quote_socket",
+    "server_policy",
+    "server_collateral",
     "log",
 ];
 

@@ -17,6 +17,7 @@ use zipnet_network::universe::{Bootstrap, Relay};
 use zipnet_tdx::quote::helper::SOCKET;
 
 use crate::cli::Cli;
+use crate::client::ServerFiles;
 pub use file::{DEFAULT_FILE, KEYS};
 pub use places::{Socket, StateDir};
 pub use sealed::Sealed;
@@ -58,6 +59,8 @@ pub struct Config {
     pub sealed: Option<Sealed>,
     /// Where the quote helper listens.
     pub quote_socket: PathBuf,
+    /// What the servers' quotes are judged by, where they show them.
+    pub servers: Option<ServerFiles>,
     /// The log filter, in the syntax of `RUST_LOG`.
     pub log: String,
     /// Only check.
@@ -179,6 +182,7 @@ impl Config {
         put("state_dir", place);
         let quote_socket = find("quote_socket")?.map(|s| s.parse(value::path)).transpose()?;
         let quote_socket = quote_socket.unwrap_or_else(|| SOCKET.into());
+        let servers = if cli.dev { None } else { server_files(&find)? };
         let (network, sealed) = if cli.dev {
             (Network::Dev, None)
         } else {
@@ -196,6 +200,7 @@ impl Config {
             state_dir,
             sealed,
             quote_socket,
+            servers,
             log: log.unwrap_or_else(|| default_log(cli.dev).to_owned()),
             check: cli.check,
             file: file.map(|file| file.path),
@@ -210,6 +215,21 @@ fn default_log(dev: bool) -> &'static str {
 }
 
 type Find<'a> = dyn Fn(&'static str) -> Result<Option<Setting>, ConfigError> + 'a;
+
+/// Both or none; they can be read now.
+fn server_files(find: &Find<'_>) -> Result<Option<ServerFiles>, ConfigError> {
+    let (policy, collateral) = match (find("server_policy")?, find("server_collateral")?) {
+        (None, None) => return Ok(None),
+        (Some(policy), Some(collateral)) => (policy, collateral),
+        (Some(alone), None) | (None, Some(alone)) => {
+            return Err(alone.wrong("server_policy and server_collateral go together: set both".to_owned()));
+        }
+    };
+    let files =
+        ServerFiles { policy: policy.parse(value::path)?, collateral: collateral.parse(value::path)? };
+    files.check().map_err(|problem| policy.wrong(problem))?;
+    Ok(Some(files))
+}
 
 fn real(find: &Find<'_>) -> Result<Real, ConfigError> {
     let instance = find("instance")?.ok_or(ConfigError::NoInstance)?;

@@ -59,6 +59,8 @@ impl Config {
                 StateDir::Temporary => "temporary".to_owned(),
             }),
             "quote_socket" => Some(self.quote_socket.display().to_string()),
+            "server_policy" => self.servers.as_ref().map(|files| files.policy.display().to_string()),
+            "server_collateral" => self.servers.as_ref().map(|files| files.collateral.display().to_string()),
             "log" => Some(self.log.clone()),
             _ => real.and_then(|_| self.of_identity(key)),
         }

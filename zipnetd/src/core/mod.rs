@@ -39,7 +39,6 @@ mod writes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use zeroize::Zeroizing;
-use zipnet_dcnet::descriptor::Admission;
 use zipnet_dcnet::ids::{ClientId, DeploymentId, PeerId};
 use zipnet_dcnet::wire::{Ended, Event};
 
@@ -106,7 +105,7 @@ impl Core {
         let deployment = cfg.descriptor.id();
         let mut draw = Draw::new(rng_seed);
         let servers = &cfg.descriptor.servers;
-        let attested = cfg.descriptor.admission == Admission::Tdx;
+        let attested = cfg.descriptor.admission.asks_clients();
         let registrar = Registrar::new(servers, attested, &mut draw);
         let pace = Pace::new(cfg.descriptor.params.warm_up, &mut draw);
         let mut core = Self {

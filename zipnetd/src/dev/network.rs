@@ -78,6 +78,7 @@ impl Network {
                 store: open_store(homes[n].join("store")).await?,
                 node: node(&relay, bootstrap),
                 aggregators: vec![folder.peer_id()],
+                quotes: Arc::new(NoTee),
                 admission: Arc::new(Open),
             };
             Server::start(config).await.map_err(|e| failed("a server")(e.to_string()))
@@ -166,5 +167,6 @@ fn cover_client(real: &Real, identity: Arc<Identity>) -> ClientConfig {
         uid: 0,
         public: false,
         quotes: Arc::new(NoTee),
+        judge: None,
     }
 }

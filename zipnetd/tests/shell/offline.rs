@@ -67,6 +67,7 @@ impl Daemon {
             uid: my_uid(),
             public: true,
             quotes: Arc::new(NoTee),
+            judge: None,
         };
         let client = Client::start(config).await.unwrap();
         let path: PathBuf = dir.path().join("c.sock");

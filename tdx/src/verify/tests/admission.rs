@@ -2,7 +2,7 @@
 
 use zipnet_dcnet::ids::{ClientId, DeploymentId};
 
-use crate::quote::{Digest, Evidence, EvidenceError, ParseError, ReportData, Subject};
+use crate::quote::{Digest, Evidence, EvidenceError, ParseError, ReportData, ServerKeys, Subject};
 use crate::testing::{ATTRIBUTES, NOW, Options, Platform, Td, measurements, td};
 use crate::verify::{
     Admitted, Authenticate, Denied, Gate, MAX_RELEASES, Policy, PolicyError, Recent, Register, TcbStatus,
@@ -56,6 +56,36 @@ fn a_client_of_a_release_is_admitted_and_told_until_when() {
     // The first client of a deployment names the deployment.
     let first = evidence(&platform, &SUBJECT, SUBJECT.deployment.0);
     assert!(gate(&platform).admit(&first, &SUBJECT, &Recent::new(SUBJECT.deployment), NOW).is_ok());
+}
+
+/// The client's side: the same questions, about a server.
+#[test]
+fn a_server_of_a_release_is_good_for_these_keys_in_this_run_and_nothing_else() {
+    let platform = Platform::new(&Options::default());
+    let keys = ServerKeys { deployment: SUBJECT.deployment, bundle: [4; 32], boot: [5; 32] };
+    let quote = |byte, data: ReportData| platform.quote(&td(byte, &data.bytes()));
+    let good = quote(1, ReportData::Server(keys));
+    assert_eq!(gate(&platform).vet(&good, &keys, NOW), Ok("1".to_owned()));
+    for other in [
+        ServerKeys { deployment: DeploymentId([9; 32]), ..keys },
+        ServerKeys { bundle: [9; 32], ..keys },
+        ServerKeys { boot: [9; 32], ..keys },
+    ] {
+        assert_eq!(gate(&platform).vet(&good, &other, NOW), Err(Denied::ReportData));
+    }
+    // A client's quote is no server's, with the same bytes in it.
+    let subject = Subject { client: ClientId(keys.bundle), session: keys.boot, ..SUBJECT };
+    let client = quote(1, ReportData::Client(subject, [0; 32]));
+    assert_eq!(gate(&platform).vet(&client, &keys, NOW), Err(Denied::ReportData));
+    assert!(matches!(
+        gate(&platform).vet(&quote(3, ReportData::Server(keys)), &keys, NOW),
+        Err(Denied::Measurement { .. })
+    ));
+    assert!(gate(&Platform::new(&Options::default())).vet(&good, &keys, NOW).is_err(), "another root");
+    assert!(gate(&platform).vet(&good[..good.len() / 2], &keys, NOW).is_err());
+    let mut altered = good.clone();
+    altered[200] ^= 1;
+    assert!(gate(&platform).vet(&altered, &keys, NOW).is_err(), "MR_TD");
 }
 
 #[test]
