@@ -18,14 +18,14 @@ lib=/usr/lib/systemd/system
 [ -d "$lib" ] || lib=/lib/systemd/system
 cp "$lib"/*.target "$lib"/*.slice "$units" 2>/dev/null || true
 cp ./*.service ./*.socket "$units"
-for program in bin/kill usr/bin/zipnetd usr/bin/zipnet-server usr/bin/zipnet-aggregator usr/bin/zipnet-quote; do
+for program in bin/kill usr/bin/zipnetd usr/bin/zipnet-server usr/bin/zipnet-aggregator usr/bin/zipnet-quote usr/bin/zipnet-keybroker; do
   printf '#!/bin/sh\n' >"$root/$program"
   chmod 755 "$root/$program"
 done
 
 echo "verify"
 said=$(systemd-analyze --root="$root" --man=no verify zipnetd.service zipnetd.socket zipnetd@one.service \
-  zipnetd@one.socket zipnet-server.service zipnet-aggregator.service zipnet-quote.socket zipnet-quote@one.service 2>&1) || { echo "$said"; exit 1; }
+  zipnetd@one.socket zipnet-server.service zipnet-aggregator.service zipnet-quote.socket zipnet-quote@one.service zipnet-keybroker.service 2>&1) || { echo "$said"; exit 1; }
 # What is only ignored, such as a misspelt setting, does not make it fail.
 if [ -n "$said" ]; then
   echo "$said"
@@ -47,6 +47,7 @@ exposed zipnetd@.service 15
 exposed zipnet-server.service 20
 exposed zipnet-aggregator.service 20
 exposed zipnet-quote@.service 20
+exposed zipnet-keybroker.service 20
 
 # Callers are told apart by their uid, and user namespaces hide it.
 if grep -n '^PrivateUsers=' zipnetd.service zipnetd@.service; then
@@ -63,7 +64,7 @@ fi
 
 echo "users and folders"
 systemd-sysusers --root="$root" "$PWD"/sysusers.d/*.conf
-for user in zipnet-server zipnet-aggregator; do
+for user in zipnet-server zipnet-aggregator zipnet-keybroker; do
   grep -q "^$user:" "$root/etc/passwd"
   grep -q " $user $user " "tmpfiles.d/$user.conf"
 done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Debian packages zipnetd, zipnet-server and zipnet-aggregator: systemd/package.sh [FOLDER]
+# The Debian packages zipnetd, zipnet-server, zipnet-aggregator, zipnet-quote and zipnet-keybroker: systemd/package.sh [FOLDER]
 # Needs cargo-deb and cargo-auditable (`cargo install --locked cargo-deb cargo-auditable`). They come into FOLDER, target/debian
 # unless it is named. Each program carries the list of the crates it is made of, which `cargo audit bin FILE` reads.
 set -euo pipefail
@@ -19,6 +19,7 @@ target/release/zipnetctl completions bash >"$pages/zipnetctl.bash"
 target/release/zipnetctl completions zsh >"$pages/_zipnetctl"
 target/release/zipnetctl completions fish >"$pages/zipnetctl.fish"
 
-for crate in zipnetd zipnet-committee zipnet-aggregator; do
+for crate in zipnetd zipnet-committee zipnet-aggregator zipnet-tdx; do
   cargo deb --no-build --locked -p "$crate" --output "$out/"
 done
+cargo deb --no-build --locked -p zipnet-tdx --variant keybroker --output "$out/"

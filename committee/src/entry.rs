@@ -64,7 +64,7 @@ pub struct RoundSignature {
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Entry {
     /// A server restarted.
-    Lapse(Signed<Lapse>),
+    Lapse(Box<Signed<Lapse>>),
     /// A server that was left out is back.
     Alive(Signed<Alive>),
     /// A server's admission policy.

@@ -69,6 +69,9 @@ pub struct Lapse {
     pub server: PeerId,
     /// Fresh random bytes; registrations sign them, so that none of an earlier boot can be replayed.
     pub boot: [u8; 32],
+    /// The boot of before, as the log knew it when this was said; zero for the first one. It counts only right after that one: an old
+    /// lapse, said again by somebody else, voids nothing.
+    pub after: [u8; 32],
     /// The server's own bundle.
     pub bundle: Bundle,
 }

@@ -9,6 +9,7 @@
 #     --cadence N               reserve in every Nth round
 #     --state FILE              where identity and queue are kept, sealed (made with 256 MB if there is none); for images with a key broker
 #     --socket PORT             a port of this host's loopback address where programs reach the daemon; for images with a host socket
+#     --collateral FILE         what Intel says about the servers' platforms; for images with a policy for servers
 #     --memory SIZE             memory of the guest, as QEMU takes it (512M)
 #     --cpus N                  processors of the guest (1)
 #     --forward PROTO:PORT:TO   a UDP or TCP port of this host's loopback address to a port of the guest; may be repeated
@@ -37,14 +38,14 @@ fail() {
 }
 usage() { fail 2 "$1" "--help shows the options"; }
 
-memory=512M cpus=1 qemu=qemu-system-x86_64 qgs=2:4050 mode=run emulate=no extract='' host_lines='' forwards='' state=''
+memory=512M cpus=1 qemu=qemu-system-x86_64 qgs=2:4050 mode=run emulate=no extract='' host_lines='' forwards='' state='' collateral=''
 while [ $# -gt 0 ]; do
   option=$1
   case $option in
     --emulate) emulate=yes; shift; continue ;;
     --check) mode=check; shift; continue ;;
     --help) sed -n '2,/^set /{s/^# \{0,1\}//p}' "$self"; exit 0 ;;
-    --bootstrap | --relay | --universe | --cadence | --memory | --cpus | --forward | --qgs | --qemu | --extract | --state | --socket) ;;
+    --bootstrap | --relay | --universe | --cadence | --memory | --cpus | --forward | --qgs | --qemu | --extract | --state | --socket | --collateral) ;;
     *) usage "there is no option $option" ;;
   esac
   [ $# -ge 2 ] || usage "$option takes a value"
@@ -52,7 +53,7 @@ while [ $# -gt 0 ]; do
   shift 2
   # What goes to the guest or into QEMU's options has no spaces, quotes or further options in it.
   case $option in
-    --qemu | --extract | --state) ;;
+    --qemu | --extract | --state | --collateral) ;;
     --bootstrap) [[ $value =~ ^[][A-Za-z0-9@:.,-]{1,3500}$ ]] || usage "$option does not take $value" ;;
     --relay) [[ $value =~ ^https?://[][A-Za-z0-9:./-]{1,255}$ ]] || usage "$option does not take $value" ;;
     --universe) [[ $value =~ ^[A-Za-z0-9._-]{1,255}$ ]] || usage "$option does not take $value" ;;
@@ -75,6 +76,7 @@ while [ $# -gt 0 ]; do
     --qemu) qemu=$value ;;
     --extract) mode=extract extract=$value ;;
     --state) state=$value ;;
+    --collateral) collateral=$value ;;
     --socket)
       [ "$host_socket" != 0 ] || usage 'this image lets no program on the host in: it was built without --host-socket'
       forwards+=",hostfwd=tcp:127.0.0.1:$value-:$host_socket"
@@ -151,6 +153,14 @@ if [ -n "$state" ]; then
   # QEMU locks it: no second guest writes to it.
   disks=(-drive "file=${state//,/,,},format=raw,if=none,id=state,cache=writeback"
     -device virtio-blk-pci,drive=state,serial=zipnet-state,disable-legacy=on,iommu_platform=on)
+fi
+if [ -n "$collateral" ]; then
+  [ "$(wc -c <"$collateral")" -le 1048576 ] || fail 4 "$collateral is longer than 1 MiB"
+  { cat -- "$collateral"; head -c 4096 /dev/zero; } >"$work/collateral"
+  # A disk ends where a sector does.
+  truncate -s %4096 -- "$work/collateral"
+  disks+=(-drive "file=${work//,/,,}/collateral,format=raw,if=none,id=collateral,readonly=on"
+    -device virtio-blk-pci,drive=collateral,serial=zipnet-coll,disable-legacy=on,iommu_platform=on)
 fi
 if [ $emulate = yes ]; then
   cat >&2 <<'WARNING'

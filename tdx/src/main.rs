@@ -43,6 +43,10 @@ struct Build {
     /// Let programs on the host reach the daemon at this port of the guest; it is measured. The host reads their messages
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     host_socket: Option<u16>,
+    /// The releases of servers that the daemon admits, TOML, for deployments with `admission = mutual`; it is measured. What Intel says
+    /// about their platforms the host brings
+    #[arg(long, value_name = "FILE")]
+    server_policy: Option<PathBuf>,
     /// Files to add to /with in the guest; static programs among them (executable here) are started beside zipnetd, with the
     /// lines of NAME.args as arguments
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -114,6 +118,7 @@ fn build(arguments: Build) -> anyhow::Result<()> {
         instance: instance.clone(),
         key_broker: arguments.key_broker.filter(|broker| !broker.is_empty()),
         host_socket: arguments.host_socket,
+        server_policy: arguments.server_policy.as_deref().map(read).transpose()?,
         init: match &arguments.init {
             Some(path) => read(path)?,
             None => compile.init()?,

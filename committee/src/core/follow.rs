@@ -24,8 +24,9 @@ impl Core {
                 return out.push(Action::Forgot);
             }
             let bundle = self.identity.server_bundle();
-            let lapse = Lapse { deployment: state.deployment(), server: me, boot: self.boot, bundle };
-            let entry = Entry::Lapse(Signed::new(&self.identity, lapse));
+            let after = own.boot.map_or([0; 32], |(boot, _)| boot);
+            let lapse = Lapse { deployment: state.deployment(), server: me, boot: self.boot, after, bundle };
+            let entry = Entry::Lapse(Box::new(Signed::new(&self.identity, lapse)));
             return self.propose(now, "lapse", 0, entry, out);
         }
         let aggregators = self.policy(now);

@@ -162,7 +162,7 @@ fn refused_entries_of_the_log_are_counted_by_reason() {
     let (mut machine, fresh) = machine::new(applied);
     // What is read at the start was counted in an earlier life.
     lock(&fresh).live = true;
-    let lapse = Lapse { deployment, server, boot: [1; 32], bundle: one.server_bundle() };
+    let lapse = Lapse { deployment, server, boot: [1; 32], after: [0; 32], bundle: one.server_bundle() };
     let elsewhere = Policy { deployment: DeploymentId([9; 32]), server, aggregators: Vec::new() };
     let stranger = Policy { deployment, server: identity(2).peer_id(), aggregators: Vec::new() };
     let mut forged =
@@ -177,13 +177,13 @@ fn refused_entries_of_the_log_are_counted_by_reason() {
         ("stage", encode(&Entry::Abandon { round: 4 })),
     ];
     metrics::with_local_recorder(recorder, || {
-        machine.apply(1, &encode(&Entry::Lapse(Signed::new(&one, lapse.clone()))));
+        machine.apply(1, &encode(&Entry::Lapse(Box::new(Signed::new(&one, lapse.clone())))));
         for (index, (reason, entry)) in entries.iter().enumerate() {
             assert_eq!(counted(&page, name, reason), 0, "{reason}");
             machine.apply(index as u64 + 2, entry);
             assert_eq!(counted(&page, name, reason), 1, "{reason}");
         }
-        machine.apply(9, &encode(&Entry::Lapse(Signed::new(&one, lapse))));
+        machine.apply(9, &encode(&Entry::Lapse(Box::new(Signed::new(&one, lapse)))));
         assert_eq!(counted(&page, name, "twice"), 1, "said again");
     });
 }

@@ -35,6 +35,10 @@ impl State {
                     // It has forgotten what it signed and revealed: it must never take part again.
                     return Err(Refused::Life(server));
                 }
+                if lapse.after != last.map_or([0; 32], |(last, _)| last) {
+                    // Of an earlier restart, said again: its vouches since are good.
+                    return Err(Refused::Boot(server));
+                }
                 self.registry.lapse(&server);
                 let opened = self.opened;
                 let known = self.known(server)?;

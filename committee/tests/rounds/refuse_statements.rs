@@ -35,7 +35,10 @@ fn entries(net: &Net, by: &Identity, deployment: DeploymentId, boot: [u8; 32]) -
     vec![
         Entry::Vouch(Box::new(Signed::new(by, vouch))),
         Entry::Alive(Signed::new(by, Alive { deployment, server, boot, round })),
-        Entry::Lapse(Signed::new(by, Lapse { deployment, server, boot: again, bundle: by.server_bundle() })),
+        Entry::Lapse(Box::new(Signed::new(
+            by,
+            Lapse { deployment, server, boot: again, after: boot, bundle: by.server_bundle() },
+        ))),
         Entry::Policy(Signed::new(by, Policy { deployment, server, aggregators: Vec::new() })),
     ]
 }
@@ -102,18 +105,48 @@ fn a_lapse_said_twice_voids_nothing_the_second_time() {
     let net = started(5);
     let (s, one) = (&net.servers[1], net.id(1));
     let bundle = s.identity.server_bundle();
-    let lapse = Lapse { deployment: net.descriptor.id(), server: one, boot: s.core.boot(), bundle };
-    let again = Entry::Lapse(Signed::new(&s.identity, lapse.clone()));
+    let after = s.core.boot();
+    let lapse = Lapse { deployment: net.descriptor.id(), server: one, boot: after, after, bundle };
+    let again = Entry::Lapse(Box::new(Signed::new(&s.identity, lapse.clone())));
     assert_eq!(refused(net.state(), &again), Refused::Twice(one));
     // With the bundle of another node.
     let bundle = net.servers[2].identity.server_bundle();
-    let mixed = Entry::Lapse(Signed::new(&s.identity, Lapse { boot: [3; 32], bundle, ..lapse.clone() }));
+    let mixed =
+        Entry::Lapse(Box::new(Signed::new(&s.identity, Lapse { boot: [3; 32], bundle, ..lapse.clone() })));
     assert_eq!(refused(net.state(), &mixed), Refused::NotServer(net.id(2)));
     // With another state folder than it had.
     let mut boot = s.core.boot();
     boot[16] ^= 1;
-    let other = Entry::Lapse(Signed::new(&s.identity, Lapse { boot, ..lapse }));
+    let other = Entry::Lapse(Box::new(Signed::new(&s.identity, Lapse { boot, ..lapse })));
     assert_eq!(refused(net.state(), &other), Refused::Life(one));
+}
+
+/// Whoever has the log has every lapse there was, and may propose it again: after a restart the one from before it is old.
+#[test]
+fn a_lapse_of_an_earlier_restart_voids_nothing_later() {
+    let net = started(5);
+    let mut state = net.state().clone();
+    let (s, one) = (&net.servers[1], net.id(1));
+    let bundle = s.identity.server_bundle();
+    let lapse = |boot: [u8; 32], after: [u8; 32]| {
+        let lapse = Lapse { deployment: net.descriptor.id(), server: one, boot, after, bundle };
+        Entry::Lapse(Box::new(Signed::new(&s.identity, lapse)))
+    };
+    let first = s.core.boot();
+    let boots = [1, 2].map(|n| {
+        let mut boot = first;
+        boot[0] ^= n;
+        boot
+    });
+    let (second, third) = (lapse(boots[0], first), lapse(boots[1], boots[0]));
+    // Out of their order they are refused, in it each counts once.
+    assert_eq!(state.apply(&third), Err(Refused::Boot(one)));
+    state.apply(&second).unwrap();
+    state.apply(&third).unwrap();
+    for old in [lapse(first, [0; 32]), second] {
+        assert_eq!(state.apply(&old), Err(Refused::Boot(one)));
+    }
+    assert_eq!(state.server(&one).unwrap().boot.unwrap().0, boots[1]);
 }
 
 #[test]

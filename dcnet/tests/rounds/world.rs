@@ -299,7 +299,13 @@ impl World {
             )),
             encode(&Signed::new(
                 server,
-                Lapse { deployment, server: name, boot: [1; 32], bundle: server.server_bundle() },
+                Lapse {
+                    deployment,
+                    server: name,
+                    boot: [1; 32],
+                    after: [0; 32],
+                    bundle: server.server_bundle(),
+                },
             )),
             encode(&Signed::new(server, disclosure)),
             encode(&Signed::new(server, Policy { deployment, server: name, aggregators: vec![name] })),

@@ -156,7 +156,7 @@ def statements(i):
         if domain == "vouch":
             return start + get("server") + get("boot") + bundle(i["client"]) + get("session") + get("digest")
         if domain == "lapse":
-            return start + get("server") + get("boot") + bundle(i["bundle"])
+            return start + get("server") + get("boot") + get("after") + bundle(i["bundle"])
         if domain == "disclosure":
             return start + get("server") + u64(i["round"]) + get("header_digest") + u8(i["revealed"])
         if domain == "policy":

@@ -43,8 +43,9 @@ fn statements() {
             ),
             signed(
                 60,
-                json!({ "server": server.to_string(), "boot": hex(boot), "bundle": bundle(&own) }),
-                Lapse { deployment, server, boot, bundle: own },
+                json!({ "server": server.to_string(), "boot": hex(boot), "after": hex(rising(7)),
+                        "bundle": bundle(&own) }),
+                Lapse { deployment, server, boot, after: rising(7), bundle: own },
             ),
             signed(
                 60,

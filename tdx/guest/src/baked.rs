@@ -3,6 +3,9 @@
 /// Where it is in the image.
 pub const PATH: &str = "etc/zipnet/guest.conf";
 
+/// The policy by which the daemon judges the quotes of servers, in the image.
+pub const SERVERS: &str = "etc/zipnet/servers.toml";
+
 /// What was decided when the image was built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Baked {
@@ -13,6 +16,8 @@ pub struct Baked {
     pub key_broker: Option<String>,
     /// The port where the host's programs reach the daemon's socket.
     pub host_socket: Option<u16>,
+    /// Whether the image holds [`SERVERS`]: the daemon then judges servers that show quotes, with the collateral of a disk of the host's.
+    pub server_policy: bool,
     /// Kernel modules as paths in the image, in the order of loading.
     pub modules: Vec<String>,
     /// Programs that run beside the daemon.
@@ -39,12 +44,13 @@ impl Baked {
         let instance = self.instance.iter().map(|instance| format!("instance {instance}\n"));
         let broker = self.key_broker.iter().map(|broker| format!("key-broker {broker}\n"));
         let host_socket = self.host_socket.iter().map(|port| format!("host-socket {port}\n"));
+        let servers = self.server_policy.then(|| "server-policy yes\n".to_owned());
         let modules = self.modules.iter().map(|module| format!("module {module}\n"));
         let programs = self.programs.iter().map(|program| {
             let arguments = program.arguments.iter().map(|argument| format!("argument {argument}\n"));
             format!("program {}\n{}", program.path, arguments.collect::<String>())
         });
-        instance.chain(broker).chain(host_socket).chain(modules).chain(programs).collect()
+        instance.chain(broker).chain(host_socket).chain(servers).chain(modules).chain(programs).collect()
     }
 
     /// The inverse of [`text`](Self::text).
@@ -64,6 +70,7 @@ impl Baked {
                 Some(("host-socket", port)) if baked.host_socket.is_none() => {
                     baked.host_socket = Some(port.parse().map_err(|_| BakedError(number))?);
                 }
+                Some(("server-policy", "yes")) if !baked.server_policy => baked.server_policy = true,
                 Some(("module", path)) => baked.modules.push(path.to_owned()),
                 Some(("program", path)) => {
                     baked.programs.push(Program { path: path.to_owned(), arguments: Vec::new() });
@@ -88,6 +95,7 @@ mod tests {
             instance: Some("acme.mainnet#00ff".to_owned()),
             key_broker: Some("00ff@192.0.2.1:4710".to_owned()),
             host_socket: Some(4780),
+            server_policy: true,
             modules: vec!["lib/a.ko".to_owned(), "lib/b.ko".to_owned()],
             programs: vec![
                 Program {

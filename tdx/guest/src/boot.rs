@@ -20,6 +20,12 @@ use crate::{children, network, say};
 const HOST_DISK: &str = "zipnet-host";
 /// That of the disk for the sealed identity and the queue.
 const STATE_DISK: &str = "zipnet-state";
+/// That of the disk with what Intel says about the servers' platforms: signed, so the host may bring it.
+const COLLATERAL_DISK: &str = "zipnet-coll";
+/// Where the daemon finds it.
+pub(crate) const COLLATERAL: &str = "/run/zipnet/collateral.json";
+/// How much of that disk is looked at, in bytes; of a family of platforms there are some 20,000.
+const MAX_COLLATERAL: usize = 1 << 20;
 /// Where quotes are asked for, once the kernel's modules are there and the platform is a TDX one.
 const QUOTES: &str = "/sys/kernel/config/tsm/report";
 
@@ -90,6 +96,9 @@ fn guest() -> Result<String, String> {
     for (folder, mode) in [("/var/lib/zipnet", 0o700), ("/run/zipnet", 0o750)] {
         own(folder, mode)?;
     }
+    if baked.server_policy {
+        collateral()?;
+    }
     let kept = match &state {
         Some(_) => "identity and queue are on the state disk, sealed",
         None => "no sealed storage: identity and queue last as long as this run",
@@ -149,11 +158,25 @@ fn quotes() {
 
 /// The first bytes of the host's disk, if there is one.
 fn host_disk() -> Result<Option<Vec<u8>>, String> {
-    let Some(device) = disk(HOST_DISK) else { return Ok(None) };
-    let failed = |error: std::io::Error| format!("the host's disk cannot be read: {error}");
-    let mut bytes = Vec::with_capacity(host::SIZE);
-    File::open(device).map_err(failed)?.take(host::SIZE as u64).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(Some(bytes))
+    disk(HOST_DISK).map(|device| beginning(&device, host::SIZE)).transpose()
+}
+
+/// Takes the collateral from its disk, where zeros follow it. The daemon judges what it is.
+fn collateral() -> Result<(), String> {
+    let device = disk(COLLATERAL_DISK).ok_or(
+        "this image judges servers, and there is no disk with collateral: start it with --collateral FILE",
+    )?;
+    let bytes = beginning(&device, MAX_COLLATERAL)?;
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    fs::write(COLLATERAL, &bytes[..end]).map_err(|error| format!("{COLLATERAL}: {error}"))?;
+    handed(COLLATERAL.as_ref(), 0o400)
+}
+
+fn beginning(device: &Path, len: usize) -> Result<Vec<u8>, String> {
+    let failed = |error: std::io::Error| format!("a disk of the host's cannot be read: {error}");
+    let mut bytes = Vec::with_capacity(len);
+    File::open(device).map_err(failed)?.take(len as u64).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 /// The disk with a serial number.

@@ -10,7 +10,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
-use crate::baked::{Baked, Program};
+use crate::baked::{Baked, Program, SERVERS};
+use crate::boot::COLLATERAL;
 use crate::host::Host;
 use crate::host_socket;
 use crate::quotes::Quotes;
@@ -63,6 +64,9 @@ pub(crate) fn run(
     if let Some(State { device, broker }) = state {
         // There is nobody in the guest to make an identity by hand.
         daemon.arg("--sealed-identity").arg(device).args(["--key-broker", broker, "--init-identity"]);
+    }
+    if baked.server_policy {
+        daemon.args(["--server-policy", &format!("/{SERVERS}"), "--server-collateral", COLLATERAL]);
     }
     if let Some(bootstrap) = &host.bootstrap {
         daemon.args(["--bootstrap", bootstrap]);

@@ -11,6 +11,7 @@ use super::modules::{self, ModuleError};
 use super::newc::{Archive, NewcError};
 use crate::read;
 use crate::seal::broker::BrokerAddress;
+use crate::verify::Policy;
 
 /// Where programs and files that were added at build time are.
 pub const WITH: &str = "with";
@@ -40,6 +41,8 @@ pub struct Content {
     pub key_broker: Option<String>,
     /// The port where the host's programs reach the daemon's socket, if they do.
     pub host_socket: Option<u16>,
+    /// The policy by which the daemon judges servers that show quotes, TOML.
+    pub server_policy: Option<Vec<u8>>,
     /// The first process.
     pub init: Vec<u8>,
     /// The daemon.
@@ -71,6 +74,9 @@ pub enum ContentError {
         "the key broker {0:?} is not HEXKEY@IP:PORT, with its public key and an address: `zipnet-keybroker key` shows the key"
     )]
     KeyBroker(String),
+    /// The daemon would not start with it.
+    #[error("the policy for servers {0}")]
+    ServerPolicy(String),
     /// Probably a slip: the program has another name, or cannot be run.
     #[error("{0} has arguments of a program that is not added: add the program, and let it be executable")]
     ArgumentsOfNothing(String),
@@ -101,6 +107,7 @@ pub fn initramfs(content: Content) -> Result<Vec<u8>, ContentError> {
         instance: content.instance,
         key_broker: content.key_broker,
         host_socket: content.host_socket,
+        server_policy: content.server_policy.is_some(),
         ..Baked::default()
     };
     let programs =
@@ -145,6 +152,10 @@ pub fn initramfs(content: Content) -> Result<Vec<u8>, ContentError> {
     archive.file("etc/passwd", users.into())?;
     archive.file("etc/group", "root:x:0:\nzipnet:x:1000:\n".into())?;
     archive.file("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n".into())?;
+    if let Some(policy) = content.server_policy {
+        Policy::parse(&policy).map_err(|error| ContentError::ServerPolicy(error.to_string()))?;
+        archive.file(baked::SERVERS, policy)?;
+    }
     archive.file(baked::PATH, baked.text().into())?;
     Ok(gzip(&archive.bytes()))
 }

@@ -102,6 +102,10 @@ fn the_state_is_a_disk_of_the_guest_and_the_way_in_a_port_of_the_host() {
         assert!(made.blocks() * 512 >= 256 << 20, "no room was taken");
     }
     assert!(said(&place.run(&options)).contains("whoever controls this host reads their messages"));
+    let text = place.path("collateral.json");
+    fs::write(&text, "{}").unwrap();
+    let all = arguments(&place, &["--emulate", "--collateral", text.to_str().unwrap()]);
+    assert!(all.iter().any(|argument| argument.contains("drive=collateral,serial=zipnet-coll")), "{all:?}");
     let nowhere = place.run(&["--emulate", "--state", "/no such folder/state"]);
     assert_eq!(nowhere.status.code(), Some(4), "{}", said(&nowhere));
     assert!(said(&nowhere).contains("/no such folder/state cannot be made"), "{}", said(&nowhere));

@@ -58,6 +58,7 @@ fn build(folder: &Path) -> PathBuf {
         instance: Some(format!("acme.mainnet#{}", "ab".repeat(32))),
         key_broker: Some(format!("{}@192.0.2.1:4710", "cd".repeat(32))),
         host_socket: None,
+        server_policy: None,
         zipnetd: init.clone(),
         quote: init.clone(),
         init,
