@@ -69,6 +69,12 @@ pub trait Store: Send + Sync {
     /// The write happens whether or not the [`Pending`] is awaited; dropping it only gives up the answer.
     fn commit(&self, batch: Batch) -> Pending;
 
+    /// Whether more waits to be written than goes out at once: whoever can, lets new work wait, so that what cannot wait is not
+    /// behind it. Only for a store that is written at a beat of its own.
+    fn behind(&self) -> bool {
+        false
+    }
+
     /// Of a store of a fixed size; none for one that has as much as its file system gives it.
     fn room(&self) -> Option<Room> {
         None

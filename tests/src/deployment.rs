@@ -25,6 +25,7 @@ pub struct Deployment {
     instance: String,
     id: String,
     servers: Vec<Process>,
+    server_ids: Vec<String>,
     aggregator: Option<Process>,
     aggregator_id: String,
     universe: SocketAddr,
@@ -90,6 +91,7 @@ impl Deployment {
             instance: config.instance.to_owned(),
             id,
             servers: Vec::new(),
+            server_ids: ids,
             aggregator: None,
             aggregator_id,
             universe,
@@ -128,7 +130,17 @@ impl Deployment {
     /// When it does not end well.
     pub fn restart_server(&mut self, i: usize) {
         assert!(self.servers[i].stop().success(), "server {i}");
+        self.start_again(i);
+    }
+
+    /// Starts a server that has ended.
+    pub fn start_again(&mut self, i: usize) {
         self.servers[i] = self.start_server(i);
+    }
+
+    /// The peer id of a server.
+    pub fn peer_id(&self, i: usize) -> String {
+        self.server_ids[i].clone()
     }
 
     /// The same with the aggregator.

@@ -91,6 +91,11 @@ async fn run_in(
             let StateDir::At(dir) = &config.state_dir else {
                 unreachable!("invariant: only --dev has a temporary state folder")
             };
+            if let Some(files) = &config.servers {
+                files.check().map_err(Failure::ServerFiles)?;
+            }
+            // Before a key is asked for.
+            store::none_of_the_other_kind(dir, config.sealed.is_some())?;
             let Some(sealed) = &config.sealed else {
                 let store = open_plain(dir).await?;
                 let client = client_config(&config, real, dir, uid, store);

@@ -59,6 +59,9 @@ pub enum Failure {
     /// The metrics address.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// What servers' quotes are to be judged by.
+    #[error("{0}")]
+    ServerFiles(String),
     /// There is a store that this start would not look into.
     #[error(
         "there is the store {}, of a daemon {} a sealed identity: its messages would be forgotten", .0.display(),
@@ -91,7 +94,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Config(ConfigError::MessageTooLong { .. }) => Exit::MessageTooLong,
-            Self::Config(_) => Exit::Usage,
+            Self::Config(_) | Self::ServerFiles(_) => Exit::Usage,
             Self::Store(_) | Self::OtherStore(_) | Self::StateDir { .. } => Exit::Store,
             Self::Client(error) => of_client(error),
             Self::Identity(_) => Exit::Identity,

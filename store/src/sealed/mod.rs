@@ -136,6 +136,10 @@ impl Store for SealedStore {
         }
     }
 
+    fn behind(&self) -> bool {
+        self.state.waiting() > frame::ROOM
+    }
+
     fn room(&self) -> Option<Room> {
         let used = self.state.used();
         Some(Room { used: used as u64, free: self.capacity.saturating_sub(used) as u64 })

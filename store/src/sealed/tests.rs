@@ -45,6 +45,9 @@ impl Fake {
         self.tape(|tape| tape.bytes.clone())
     }
     fn open_with(&self, key: [u8; 32]) -> Result<SealedStore, StoreError> {
+        self.open_at(key, QUICK)
+    }
+    fn open_at(&self, key: [u8; 32], beat: Duration) -> Result<SealedStore, StoreError> {
         let mut last = 0_u128;
         // Counted, and another one for each opening: the length of the tape.
         let begun = self.tape(|tape| tape.told.len()) as u128;
@@ -57,7 +60,7 @@ impl Fake {
             LEN,
             Path::new("medium"),
             &Zeroizing::new(key),
-            QUICK,
+            beat,
             Box::new(salts),
         )
     }
@@ -348,6 +351,25 @@ fn a_full_store_refuses_what_does_not_fit_and_takes_what_makes_room() {
     less.delete("t", b"k").delete("t", b"not there");
     store.commit(less).wait().unwrap();
     assert_eq!(store.room().unwrap().used, 0);
+}
+
+#[test]
+fn it_is_behind_when_more_than_a_frame_waits() {
+    let fake = Fake::blank();
+    // The first beat comes long after this test.
+    let store = fake.open_at(KEY, Duration::from_hours(1)).unwrap();
+    let put = |len: usize| {
+        let mut batch = Batch::new();
+        batch.put("t", b"k", vec![1; len]);
+        drop(store.commit(batch));
+    };
+    let fitting = frame::ROOM - entry::cost("t", b"k", b"");
+    put(fitting);
+    assert!(!store.behind());
+    put(0);
+    assert!(store.behind());
+    drop(store);
+    assert_eq!(fake.open().get("t", b"k").unwrap().unwrap().len(), 0, "closing waits for no beat");
 }
 
 #[test]

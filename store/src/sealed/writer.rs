@@ -108,6 +108,10 @@ impl State {
         self.lock().used
     }
 
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     pub(crate) fn close(&self) {
         self.lock().closing = true;
         self.closes.notify_one();

@@ -98,8 +98,8 @@ pub enum Denied {
     },
     /// A quote about something else.
     #[error(
-        "the quote is about something else: not this deployment, or not this client in this session after the record that it names, or \
-         not this server in this run"
+        "the quote is not about this client, session and deployment after the record that it names, or not about this \
+         server in this run of it"
     )]
     ReportData,
     /// A quote from another time.

@@ -5,6 +5,7 @@ mod agents;
 mod attested;
 mod dev;
 mod docs;
+mod filling;
 mod gossip;
 mod identity;
 mod instances;

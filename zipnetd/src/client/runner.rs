@@ -143,7 +143,8 @@ impl Runner {
                         false
                     }
                 },
-                Some(request) = self.requests.recv() => self.request(request),
+                // What a round writes must not stand behind what callers write: who sends much would miss rounds, and be seen.
+                Some(request) = self.requests.recv(), if !self.config.store.behind() => self.request(request),
                 () = sleep_until(wake) => self.step(Input::Tick),
                 _ = poll.tick() => self.poll_links(),
                 changed = self.stop.changed() => {

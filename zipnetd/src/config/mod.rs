@@ -216,7 +216,7 @@ fn default_log(dev: bool) -> &'static str {
 
 type Find<'a> = dyn Fn(&'static str) -> Result<Option<Setting>, ConfigError> + 'a;
 
-/// Both or none; they can be read now.
+/// Both or none. Whether they can be read is seen at the start.
 fn server_files(find: &Find<'_>) -> Result<Option<ServerFiles>, ConfigError> {
     let (policy, collateral) = match (find("server_policy")?, find("server_collateral")?) {
         (None, None) => return Ok(None),
@@ -225,10 +225,7 @@ fn server_files(find: &Find<'_>) -> Result<Option<ServerFiles>, ConfigError> {
             return Err(alone.wrong("server_policy and server_collateral go together: set both".to_owned()));
         }
     };
-    let files =
-        ServerFiles { policy: policy.parse(value::path)?, collateral: collateral.parse(value::path)? };
-    files.check().map_err(|problem| policy.wrong(problem))?;
-    Ok(Some(files))
+    Ok(Some(ServerFiles { policy: policy.parse(value::path)?, collateral: collateral.parse(value::path)? }))
 }
 
 fn real(find: &Find<'_>) -> Result<Real, ConfigError> {

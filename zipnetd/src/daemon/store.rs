@@ -22,22 +22,20 @@ const SEALED: &str = "client.sealed";
 /// The client's store in this state folder.
 ///
 /// # Errors
-/// [`Failure`]; one of them that there is a sealed one, of which nothing would be seen.
+/// [`Failure`].
 pub(crate) async fn open_plain(state: &Path) -> Result<Arc<dyn Store>, Failure> {
-    none_of_the_other_kind(&state.join(SEALED))?;
     open_store(state.join(STORE)).await
 }
 
 /// The client's sealed store: behind the identity in `identity`, if that is long enough, else in the state folder.
 ///
 /// # Errors
-/// [`Failure`]; one of them that there is one that is not sealed, of which nothing would be seen.
+/// [`Failure`].
 pub(super) async fn open_sealed(
     state: &Path,
     identity: Option<&Path>,
     key: Zeroizing<[u8; 32]>,
 ) -> Result<Arc<dyn Store>, Failure> {
-    none_of_the_other_kind(&state.join(STORE))?;
     let (path, ours) = match identity {
         Some(path) => (path.to_owned(), false),
         None => (state.join(SEALED), true),
@@ -58,9 +56,13 @@ fn salt() -> [u8; 16] {
     salt
 }
 
-/// What was accepted is in there, and would be forgotten without a word.
-fn none_of_the_other_kind(there: &Path) -> Result<(), Failure> {
-    if there.exists() { Err(Failure::OtherStore(there.to_owned())) } else { Ok(()) }
+/// Refuses a state folder with a store of the other kind: what was accepted is in there, and would be forgotten without a word.
+///
+/// # Errors
+/// [`Failure::OtherStore`].
+pub(super) fn none_of_the_other_kind(state: &Path, sealed: bool) -> Result<(), Failure> {
+    let other = state.join(if sealed { STORE } else { SEALED });
+    if other.exists() { Err(Failure::OtherStore(other)) } else { Ok(()) }
 }
 
 /// Makes the folder (mode 0700) if it lacks, and opens the store in it.
@@ -126,13 +128,15 @@ mod tests {
         for sealed_first in [true, false] {
             let dir = tempfile::tempdir().unwrap();
             let state = dir.path();
-            let (first, second) = if sealed_first {
-                (open_sealed(state, None, KEY.into()).await, open_plain(state).await)
+            none_of_the_other_kind(state, sealed_first).unwrap();
+            if sealed_first {
+                open_sealed(state, None, KEY.into()).await.unwrap();
             } else {
-                (open_plain(state).await, open_sealed(state, None, KEY.into()).await)
-            };
-            first.unwrap();
-            assert!(matches!(second, Err(Failure::OtherStore(_))));
+                open_plain(state).await.unwrap();
+            }
+            none_of_the_other_kind(state, sealed_first).unwrap();
+            let refused = none_of_the_other_kind(state, !sealed_first);
+            assert!(matches!(refused, Err(Failure::OtherStore(_))));
         }
     }
 }

@@ -159,6 +159,8 @@ fn every_setting_can_stand_in_the_file() {
             "sealed_identity" => "'x'\ninsecure_key_file = 'y'".to_owned(),
             "insecure_key_file" => "'y'\nsealed_identity = 'x'".to_owned(),
             "key_broker" => format!("'{}@x:1'\nsealed_identity = 'x'", "ab".repeat(32)),
+            "server_policy" => "'x'\nserver_collateral = 'y'".to_owned(),
+            "server_collateral" => "'x'\nserver_policy = 'y'".to_owned(),
             "init_identity" => "true\nsealed_identity = 'x'\ninsecure_key_file = 'y'".to_owned(),
             "listen" => "'127.0.0.1:1'".to_owned(),
             "relay" => "'public'".to_owned(),
@@ -257,6 +259,8 @@ fn what_is_printed_names_every_setting_its_value_and_its_place() {
         "insecure_key_file  none                        default".to_owned(),
         "init_identity      false                       default".to_owned(),
         "quote_socket       /run/zipnet/quote.sock      default".to_owned(),
+        "server_policy      none                        default".to_owned(),
+        "server_collateral  none                        default".to_owned(),
         "log                warn                        RUST_LOG".to_owned(),
     ];
     assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
@@ -286,8 +290,17 @@ fn what_a_dev_network_decides_for_itself_has_no_place() {
 #[test]
 fn the_default_file_has_every_setting_with_its_default() {
     /// Settings that have no default; the file shows an example.
-    const EXAMPLES: [&str; 7] =
-        ["instance", "message", "metrics", "listen", "sealed_identity", "key_broker", "insecure_key_file"];
+    const EXAMPLES: [&str; 9] = [
+        "instance",
+        "message",
+        "metrics",
+        "listen",
+        "sealed_identity",
+        "key_broker",
+        "insecure_key_file",
+        "server_policy",
+        "server_collateral",
+    ];
 
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../systemd/zipnetd.toml")).unwrap();
     let unchanged: toml::Table = text.parse().unwrap();

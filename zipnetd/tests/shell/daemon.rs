@@ -15,7 +15,8 @@ use zipnet_dcnet::params::Params;
 use zipnet_dcnet::signed::encode;
 use zipnet_proto::Client;
 use zipnet_proto::v1::StatusResponse;
-use zipnet_store::{Batch, SledStore, Store};
+use zipnet_store::{Batch, MIN_SEALED_BYTES, SealedStore, SledStore, Store, allocate};
+use zipnet_tdx::seal::{Kek, KeyFile};
 use zipnetd::metrics::METRICS;
 
 /// Nothing here takes this long on the slowest machine.
@@ -65,9 +66,26 @@ impl Daemon {
     pub(super) fn know_the_deployment(&self) {
         let folder = self.dir.path().join("state/client");
         fs::create_dir_all(&folder).unwrap();
+        Self::know(&SledStore::open(&folder).unwrap());
+    }
+
+    /// The same in a sealed store, whose key comes from the key file `key`, which is made if it is not there.
+    pub(super) fn know_the_deployment_sealed(&self, key: &Path) {
+        let folder = self.dir.path().join("state");
+        fs::create_dir_all(&folder).unwrap();
+        if !key.exists() {
+            KeyFile::create(key, &[5; 32].into()).unwrap();
+        }
+        let path = folder.join("client.sealed");
+        allocate(&path, MIN_SEALED_BYTES).unwrap();
+        let kek = Kek::new(&fs::read(key).unwrap().try_into().unwrap());
+        let beat = Duration::from_millis(1);
+        Self::know(&SealedStore::open(&path, &kek.store_key(), beat, Box::new(|| [1; 16])).unwrap());
+    }
+
+    fn know(store: &dyn Store) {
         let servers = (1..=3).map(|n| PeerId([n; 32])).collect();
         let descriptor = Descriptor::new("acme", Params::standard(3), servers).unwrap();
-        let store = SledStore::open(&folder).unwrap();
         let mut batch = Batch::new();
         batch.put("client", b"instance", "acme");
         batch.put("client", b"descriptor", encode(&descriptor));

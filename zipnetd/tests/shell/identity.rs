@@ -46,7 +46,7 @@ fn refused(daemon: &mut Daemon, more: &[(&str, &str)]) -> String {
 #[test]
 fn a_sealed_identity_is_the_same_in_every_run_and_a_fresh_one_never() {
     let mut daemon = Daemon::new();
-    daemon.know_the_deployment();
+    daemon.know_the_deployment_sealed(&daemon.dir.path().join("key"));
     with_key_file(&daemon, "init_identity = true\n");
     let (identity, client, peer) = life(&mut daemon);
     assert_eq!(identity, "sealed, key file, generation 1");
@@ -59,7 +59,13 @@ fn a_sealed_identity_is_the_same_in_every_run_and_a_fresh_one_never() {
     }
     assert_eq!(fs::read(file(&daemon)).unwrap(), sealed);
 
+    // Without it, its store would not be seen: not that, either.
     daemon.configure("");
+    daemon.spawn(&mut zipnetd());
+    assert_eq!(daemon.code(), Some(4), "{}", daemon.log());
+    assert!(daemon.log().contains("client.sealed, of a daemon with a sealed identity"), "{}", daemon.log());
+    fs::remove_file(daemon.dir.path().join("state/client.sealed")).unwrap();
+    daemon.know_the_deployment();
     let (fresh, one, _) = life(&mut daemon);
     assert_eq!(fresh, "fresh");
     let (_, other, _) = life(&mut daemon);
@@ -74,7 +80,7 @@ fn what_does_not_open_ends_the_daemon_and_stays_as_it_is() {
     assert!(log.contains("there is no sealed identity") && log.contains("zipnetctl identity init"), "{log}");
     assert!(!file(&daemon).exists());
 
-    daemon.know_the_deployment();
+    daemon.know_the_deployment_sealed(&daemon.dir.path().join("key"));
     with_key_file(&daemon, "init_identity = true\n");
     let (_, client, _) = life(&mut daemon);
     let good = fs::read(file(&daemon)).unwrap();

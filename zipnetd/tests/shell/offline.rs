@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -18,7 +19,7 @@ use zipnet_proto::v1::{
     StatusRequest, WatchItem, WatchRequest,
 };
 use zipnet_proto::{Reason, Refused};
-use zipnet_store::{Batch, MemStore, Store};
+use zipnet_store::{Batch, MemStore, Pair, Pending, Store, StoreError};
 use zipnet_tdx::quote::NoTee;
 use zipnetd::client::{Client, ClientConfig};
 use zipnetd::config::Socket;
@@ -49,7 +50,7 @@ async fn known_store() -> Arc<MemStore> {
 }
 
 impl Daemon {
-    async fn start(store: Arc<MemStore>) -> Self {
+    async fn start(store: Arc<dyn Store>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("data"), [0; 100]).unwrap();
         let config = ClientConfig {
@@ -114,6 +115,41 @@ impl Watch {
             }
         }
     }
+}
+
+/// A store that has more to write than goes out at once, the first few times that somebody wants to know.
+struct Behind {
+    store: Arc<dyn Store>,
+    asked: AtomicU32,
+}
+
+impl Store for Behind {
+    fn get(&self, tree: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(tree, key)
+    }
+    fn scan(&self, tree: &str, from: &[u8], limit: usize) -> Result<Vec<Pair>, StoreError> {
+        self.store.scan(tree, from, limit)
+    }
+    fn last(&self, tree: &str) -> Result<Option<Pair>, StoreError> {
+        self.store.last(tree)
+    }
+    fn commit(&self, batch: Batch) -> Pending {
+        assert!(self.asked.load(Ordering::SeqCst) > 5, "somebody wrote while the store was behind");
+        self.store.commit(batch)
+    }
+    fn behind(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::SeqCst) < 5
+    }
+}
+
+#[tokio::test]
+async fn callers_wait_while_the_store_is_behind() {
+    let store = Behind { store: known_store().await, asked: AtomicU32::new(0) };
+    let mut daemon = Daemon::start(Arc::new(store)).await;
+    let id = daemon.send(b"patient", false).await.unwrap();
+    let list = daemon.verbs.list(ListRequest::default()).await.unwrap().into_inner();
+    assert_eq!(list.messages[0].id, id);
+    daemon.end().await;
 }
 
 #[tokio::test]

@@ -83,6 +83,18 @@ fn they_come_from_every_place_and_are_shown() {
 }
 
 #[test]
+fn what_servers_are_judged_by_is_two_files_or_none() {
+    let both = ["--instance=acme", "--server-policy=/p", "--server-collateral=/c"];
+    let files = World::new().resolve(&both).unwrap().servers.unwrap();
+    assert_eq!((files.policy, files.collateral), ("/p".into(), "/c".into()));
+    assert_eq!(World::new().resolve(&both[..1]).unwrap().servers, None);
+    for alone in &both[1..] {
+        let error = World::new().error(&["--instance=acme", alone]);
+        assert!(error.ends_with(": server_policy and server_collateral go together: set both"), "{error}");
+    }
+}
+
+#[test]
 fn every_wrong_combination_names_the_setting() {
     let nowhere = "there is no sealed identity whose key it would keep: set ZIPNET_SEALED_IDENTITY";
     let error = |args: &[&str]| World::new().error(&[&[pinned().as_str()], args].concat());

@@ -110,7 +110,7 @@ fn what_does_not_open_stays_as_it_is() {
         let cut = file.open(&mut key);
         assert!(matches!(cut, Err(SealError::Envelope { source: EnvelopeError::Length(n), .. }) if n == len));
     }
-    fs::write(&path, vec![0; 1 << 20]).unwrap();
+    fs::write(&path, vec![0; usize::try_from(IN_PLACE_BYTES).unwrap() - 1]).unwrap();
     let long = file.open(&mut key);
     assert!(
         matches!(long, Err(SealError::Envelope { source: EnvelopeError::Length(n), .. }) if n == ENVELOPE_BYTES + 1)
