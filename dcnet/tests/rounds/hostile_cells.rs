@@ -147,11 +147,13 @@ proptest! {
                 put(&mut cells, cell, *token);
             }
         }
+        // Two in the same three cells are lost without anybody's help: one run in thirty of this test has such.
+        let alone: BTreeSet<u32> = peel_checked(&cells).into_iter().collect();
         for (cell, junk) in &hostile {
             xor(&mut cells[cell * CELL_BYTES..][..CELL_BYTES], junk);
         }
         let peeled: BTreeSet<u32> = peel_checked(&cells).into_iter().collect();
-        let lost = honest.difference(&peeled).count();
+        let lost = alone.difference(&peeled).count();
         prop_assert!(lost <= 4 * hostile.len(), "{lost} lost");
         let order = owners(&[2; 32], &peeled.iter().copied().collect::<Vec<_>>(), 8);
         prop_assert_eq!(order.len(), peeled.len().min(8));
