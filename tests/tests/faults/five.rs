@@ -64,7 +64,7 @@ fn split(scene: &mut Scene) {
             &format!("split 2 from 3, the leader in the {side}"),
             &format!("out after {:.1} s", out.as_secs_f64()),
         );
-        scene.soon_out(out);
+        scene.soon_out(out, 3);
         let (since, before) = (Instant::now(), scene.round());
         scene.fleet.hosts.heal();
         scene.named(since, &[0, 1, 2, 3, 4], true);

@@ -122,7 +122,7 @@ impl Scene {
         }
         let out = self.named(since, which, false);
         self.heals(since, &format!("kill -9 of {what}"), &format!("out after {:.1} s", out.as_secs_f64()));
-        self.soon_out(out);
+        self.soon_out(out, 2);
         let since = Instant::now();
         for server in which {
             self.fleet.servers[*server].start();
@@ -133,9 +133,10 @@ impl Scene {
         Self::soon_in(rounds);
     }
 
-    /// A server that is down, or cut off, is out of the headers within two round deadlines.
-    pub(crate) fn soon_out(&self, out: Duration) {
-        let limit = Duration::from_secs(self.setting.deadline * 2);
+    /// A server that is down is out of the headers within two round deadlines. One that is cut off may lead, and does not know that
+    /// it is: then a third one is allowed for.
+    pub(crate) fn soon_out(&self, out: Duration, deadlines: u64) {
+        let limit = Duration::from_secs(self.setting.deadline * deadlines);
         assert!(out <= limit, "out of the header only after {out:?}");
     }
 

@@ -104,7 +104,7 @@ fn one_server_is_cut_off(scene: &mut Scene) {
             &format!("the {role} is cut off"),
             &format!("out after {:.1} s", out.as_secs_f64()),
         );
-        scene.soon_out(out);
+        scene.soon_out(out, 3);
         let (since, before) = (Instant::now(), scene.round());
         scene.fleet.hosts.heal();
         scene.named(since, &[which], true);
