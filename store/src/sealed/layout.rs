@@ -32,8 +32,11 @@ pub(crate) struct Layout {
 impl Layout {
     /// For a medium of so many bytes; none for one that is too small.
     pub(crate) fn of(len: u64) -> Option<Self> {
+        if len < MIN_SEALED_BYTES {
+            return None;
+        }
         let half = (len.min(MAX_SEALED_BYTES) - SEALED_FROM) / 2 / FRAME_BYTES as u64;
-        (len >= MIN_SEALED_BYTES).then_some(Self { half, snapshot: half / 2 })
+        Some(Self { half, snapshot: half / 2 })
     }
 
     /// Bytes that a snapshot holds, as [`super::entry::cost`] counts them.

@@ -394,6 +394,10 @@ fn on_a_file_it_is_one_process_at_a_time_of_a_size_that_does() {
     let path = dir.path().join("state");
     let open = || SealedStore::open(&path, &Zeroizing::new(KEY), QUICK, Box::new(|| [9; 16]));
     assert!(matches!(open(), Err(StoreError::Io { .. })), "there is none");
+    for len in [0, 1, SEALED_FROM - 1, SEALED_FROM] {
+        std::fs::write(&path, vec![0; len as usize]).unwrap();
+        assert!(matches!(open(), Err(StoreError::Sealed { .. })), "{len} bytes");
+    }
     allocate(&path, MIN_SEALED_BYTES - 1).unwrap();
     let small = open().err().unwrap().to_string();
     assert!(small.contains("1048575 bytes, and 1048576 are the least"), "{small}");
